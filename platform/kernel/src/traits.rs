@@ -1,0 +1,114 @@
+//! What the kernel needs of the world. Each trait has a memory adapter in [`crate::memory`] and a law suite in [`crate::laws`].
+
+use std::collections::BTreeMap;
+
+use arrow_array::RecordBatch;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+use crate::error::{JobError, SinkError, SourceError, StoreError};
+use crate::manifest::Segment;
+use crate::offsets::{SourcePlan, SourceState};
+use crate::rows::{BadRecord, Rows};
+
+/// Bytes under names. Names are relative, with `/` between parts: `manifest/00000000000000000007.json`.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The bytes under a name; [`StoreError::NotFound`] where there are none.
+    async fn get(&self, name: &str) -> Result<Bytes, StoreError>;
+    /// Writes the bytes, whole or not at all, over what was there. Durable when it returns.
+    async fn put(&self, name: &str, bytes: Bytes) -> Result<(), StoreError>;
+    /// Writes the bytes only where the name is free, else [`StoreError::Exists`]. Of two that race, one wins.
+    async fn create(&self, name: &str, bytes: Bytes) -> Result<(), StoreError>;
+    /// All names that start with a prefix ending in `/`, ascending.
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
+    /// Removes a name; removing what is not there is success.
+    async fn delete(&self, name: &str) -> Result<(), StoreError>;
+}
+
+/// Columnar batches under names, never changed once written.
+#[async_trait]
+pub trait Segments: Send + Sync {
+    /// Writes batches of one schema as one segment. The same name with the same rows may be written again (a replay).
+    async fn write(&self, name: &str, batches: &[RecordBatch]) -> Result<Segment, StoreError>;
+    /// Reads a segment back, and proves that it is what was written ([`StoreError::Corrupt`] otherwise).
+    async fn read(&self, segment: &Segment) -> Result<Vec<RecordBatch>, StoreError>;
+}
+
+/// Where rows come from. One reader at a time.
+#[async_trait]
+pub trait Source: Send {
+    /// Decides what the next epoch reads, without reading it; `None` where nothing new is there.
+    /// Returns soon: the caller waits between calls. With an empty `state.offsets` this is the first start.
+    async fn plan(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError>;
+    /// Reads exactly the plan's range, also one planned before a restart.
+    async fn read(
+        &mut self,
+        plan: &SourcePlan,
+    ) -> Result<BoxStream<'static, Result<Rows, SourceError>>, SourceError>;
+    /// Everything before `state.offsets` is durable in Braid: the source may let go of it.
+    async fn ack(&mut self, state: &SourceState) -> Result<(), SourceError>;
+}
+
+/// The user's transformation: the same in the speed and in the batch layer.
+#[async_trait]
+pub trait Job: Send {
+    /// Takes rows of one source. Rows of a partition come in their order.
+    async fn feed(&mut self, source: &str, rows: Rows) -> Result<(), JobError>;
+    /// Ends the epoch: what it contributes. The job is then as if new.
+    async fn finish(&mut self) -> Result<Contribution, JobError>;
+}
+
+/// ⊕ of the tables whose rows have keys. Associative, and the same bits in any grouping.
+pub trait Merge: Send + Sync {
+    /// Merges parts, oldest first, into batches with one row per key.
+    fn merge(&self, table: &str, parts: &[RecordBatch]) -> Result<Vec<RecordBatch>, JobError>;
+}
+
+/// Where a query's rows go.
+#[async_trait]
+pub trait Sink: Send {
+    /// Writes what an epoch changed. Called again with the same epoch after a crash: the effect is that of one call.
+    async fn write(&mut self, epoch: u64, epoch_rows: &EpochOutput<'_>) -> Result<SinkReport, SinkError>;
+}
+
+/// Time, for loops that wait.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&self) -> i64;
+    /// Waits that long.
+    async fn sleep(&self, duration: std::time::Duration);
+}
+
+/// What one epoch contributes.
+#[derive(Debug, Clone, Default)]
+pub struct Contribution {
+    /// The delta of each table. A table without rows in this epoch may be missing.
+    pub deltas: BTreeMap<String, Vec<RecordBatch>>,
+    /// The greatest event time seen per source, in milliseconds since the Unix epoch.
+    pub event_time_max: BTreeMap<String, i64>,
+    /// Records that failed on the way, per source.
+    pub bad: BTreeMap<String, Vec<BadRecord>>,
+}
+
+/// What a sink is given of an epoch.
+#[derive(Debug, Clone, Copy)]
+pub struct EpochOutput<'a> {
+    /// The deltas of every table, as they are about to be committed.
+    pub deltas: &'a BTreeMap<String, Vec<RecordBatch>>,
+    /// The watermark before this epoch, in milliseconds: rows of windows that ended at or before it are too late.
+    pub late_before: Option<i64>,
+    /// The watermark after this epoch, in milliseconds: windows that ended at or before it are final.
+    pub final_before: Option<i64>,
+}
+
+/// What became of an epoch's rows in a sink.
+#[derive(Debug, Clone, Default)]
+pub struct SinkReport {
+    /// Rows written.
+    pub rows: u64,
+    /// Rows that came too late for the watermark and were not written, for the ledger.
+    pub late: Vec<RecordBatch>,
+}

@@ -1,0 +1,3 @@
+//! A deployment's YAML, read into types with every mistake reported at once. The only room that knows YAML.
+
+pub mod model;

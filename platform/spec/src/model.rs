@@ -1,0 +1,329 @@
+//! What a deployment file says, as types. Plain data: every default is filled in, every duration and size is a number.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use arrow_schema::SchemaRef;
+
+/// A whole deployment: one YAML file and its layout.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// Its name: lower-case letters, digits and dashes.
+    pub name: String,
+    /// Which layers run, and who writes the base.
+    pub layout: Layout,
+    /// Where everything durable is: an object store URL (`file://`, `s3://`, `gs://`, `az://`, `memory://`).
+    /// A relative `file://./…` was resolved against the working directory.
+    pub store: String,
+    /// Where rows come from.
+    pub sources: BTreeMap<String, Source>,
+    /// The static sides of joins.
+    pub tables: BTreeMap<String, StaticTable>,
+    /// The user's code.
+    pub plugins: BTreeMap<String, Plugin>,
+    /// Sources with transformations applied, in an order in which each comes after what it reads.
+    pub streams: Vec<Stream>,
+    /// The questions, answered continuously.
+    pub views: BTreeMap<String, View>,
+    /// Where answers go.
+    pub sinks: BTreeMap<String, Sink>,
+    /// What is listened on.
+    pub serving: Serving,
+}
+
+/// Which layers run: the content of `layouts/<name>.yaml`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layout {
+    /// `lambda`, `kappa`, or the file's stem.
+    pub name: String,
+    /// When an epoch ends: after this time …
+    pub epoch_every: Duration,
+    /// … or this many rows, whichever comes first.
+    pub epoch_rows: u64,
+    /// Whether the raw rows are kept.
+    pub log: LogKeep,
+    /// Who writes the base.
+    pub base: BaseBy,
+    /// How often.
+    pub base_every: Duration,
+}
+
+/// How long the raw rows are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogKeep {
+    /// They are the master dataset.
+    Forever,
+    /// Until the base covers them; journals of sources that cannot replay are then cut.
+    UntilFolded,
+}
+
+/// Who writes the base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BaseBy {
+    /// Merge the deltas into it.
+    Fold,
+    /// Compute it anew from the raw log.
+    Recompute,
+}
+
+/// One source of rows.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Where from.
+    pub from: SourceKind,
+    /// How its bytes are rows.
+    pub format: Format,
+    /// Its columns. For Kafka, the columns of the value, followed by those of Spark's row that the schema names
+    /// (`key`, `topic`, `partition`, `offset`, `timestamp`). For rate, `timestamp` and `value`. For text, `value`.
+    pub schema: SchemaRef,
+    /// Its event time, if it has one.
+    pub watermark: Option<Watermark>,
+    /// What happens to a record that is no row.
+    pub on_bad_record: OnBadRecord,
+}
+
+/// Event time and how late a row may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watermark {
+    /// The column, a timestamp.
+    pub event_time: String,
+    /// The watermark is the greatest event time less this.
+    pub delay: Duration,
+    /// A source silent for this long does not hold the others back.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// What happens to a record that is no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBadRecord {
+    /// The query stops with an error.
+    Fail,
+    /// It is counted.
+    Drop,
+    /// It is counted and kept in the table `dead_letters`.
+    DeadLetter,
+}
+
+/// Where rows come from.
+#[derive(Debug, Clone)]
+pub enum SourceKind {
+    /// Files that appear in a directory.
+    Files(Files),
+    /// A Kafka topic.
+    Kafka(Kafka),
+    /// Lines from a TCP server, kept in Braid's journal.
+    Socket(Socket),
+    /// Lines that are posted to Braid, kept in its journal.
+    Http(Http),
+    /// Generated rows.
+    Rate(Rate),
+}
+
+/// Files that appear in a directory. Each is read once, whole, in the order of modification time and then name.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// A directory or a glob (`*` and `?` in the last part): a local path or an object store URL.
+    pub path: String,
+    /// At most so many in an epoch.
+    pub max_files_per_trigger: Option<u64>,
+    /// About so many bytes in an epoch: at least one file.
+    pub max_bytes_per_trigger: Option<u64>,
+    /// The newest first.
+    pub latest_first: bool,
+}
+
+/// A Kafka topic.
+#[derive(Debug, Clone)]
+pub struct Kafka {
+    /// `bootstrap.servers`.
+    pub brokers: String,
+    /// Topics.
+    pub subscribe: Vec<String>,
+    /// Where the first start begins; later ones go on where the manifest says.
+    pub starting_offsets: StartingOffsets,
+    /// At most so many records in an epoch, over all partitions.
+    pub max_offsets_per_trigger: Option<u64>,
+    /// Whether records that are gone stop the query.
+    pub fail_on_data_loss: bool,
+    /// Passed through to the client, e.g. `fetch.max.bytes`.
+    pub client: BTreeMap<String, String>,
+}
+
+/// Where the first start begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartingOffsets {
+    /// At the oldest record.
+    Earliest,
+    /// After the newest one.
+    Latest,
+    /// Per topic and partition; −2 is earliest, −1 latest.
+    Given(BTreeMap<String, BTreeMap<i32, i64>>),
+}
+
+/// Lines from a TCP server.
+#[derive(Debug, Clone)]
+pub struct Socket {
+    /// Host.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// Lines posted to `/v1/sources/{name}/records`.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// The longest body.
+    pub body_bytes_max: u64,
+}
+
+/// Generated rows: `timestamp` and `value`, which counts from 0.
+#[derive(Debug, Clone)]
+pub struct Rate {
+    /// How many a second.
+    pub rows_per_second: u64,
+    /// Grows to that speed over this time.
+    pub ramp_up_time: Duration,
+    /// Over how many partitions.
+    pub num_partitions: u64,
+    /// Stops after so many rows.
+    pub rows_max: Option<u64>,
+}
+
+/// How bytes are rows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+    /// Comma-separated values.
+    Csv(Csv),
+    /// One column, `value`: the line.
+    Text,
+    /// Parquet files.
+    Parquet,
+    /// No bytes: the source makes rows itself (rate).
+    Native,
+}
+
+/// Options of CSV, Spark's names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Csv {
+    /// The first line names the columns, which may then stand in any order.
+    pub header: bool,
+    /// Between values.
+    pub delimiter: u8,
+    /// Around values that contain it.
+    pub quote: u8,
+    /// The text that means null; the empty value always does.
+    pub null_value: Option<String>,
+}
+
+/// A table that is read whole and joined.
+#[derive(Debug, Clone)]
+pub struct StaticTable {
+    /// A file, a directory or a glob: a local path or an object store URL.
+    pub path: String,
+    /// How its bytes are rows.
+    pub format: Format,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Read again this often, at an epoch's boundary.
+    pub refresh: Option<Duration>,
+}
+
+/// The user's code.
+#[derive(Debug, Clone)]
+pub struct Plugin {
+    /// The component's file, resolved against the deployment file's folder or the working directory.
+    pub component: PathBuf,
+    /// What it may use up.
+    pub limits: PluginLimits,
+    /// What happens to a record on which it fails.
+    pub on_error: OnPluginError,
+}
+
+/// What a plugin may use up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// Linear memory, in bytes.
+    pub memory_bytes: u64,
+    /// Time for one batch.
+    pub time: Duration,
+    /// Bytes it may return for one batch.
+    pub output_bytes: u64,
+    /// Stack, in bytes.
+    pub stack_bytes: u64,
+    /// The component file's size, in bytes.
+    pub module_bytes: u64,
+}
+
+/// What happens to a record on which a plugin fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnPluginError {
+    /// The query stops with an error.
+    Fail,
+    /// It is counted.
+    Skip,
+    /// It is counted and kept in the table `dead_letters`.
+    DeadLetter,
+}
+
+/// A source or several, with plugins applied in order.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// Its name in SQL.
+    pub name: String,
+    /// Sources or streams, of the same schema if several (a union).
+    pub from: Vec<String>,
+    /// Plugins.
+    pub apply: Vec<String>,
+}
+
+/// A question, answered continuously.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// SQL over sources, streams, static tables and stateless views.
+    pub sql: String,
+}
+
+/// Where a view's answers go.
+#[derive(Debug, Clone)]
+pub struct Sink {
+    /// The view.
+    pub from: String,
+    /// Which rows.
+    pub output_mode: OutputMode,
+    /// Where.
+    pub to: SinkKind,
+}
+
+/// Which rows of a view a sink gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputMode {
+    /// Rows that are final.
+    Append,
+    /// Rows that changed.
+    Update,
+    /// All rows, whenever any changed.
+    Complete,
+}
+
+/// Where a view's answers go.
+#[derive(Debug, Clone)]
+pub enum SinkKind {
+    /// Printed.
+    Console { rows_max: usize },
+    /// Parquet files in a directory: a local path or an object store URL.
+    Parquet { path: String },
+    /// A Kafka topic. The row becomes a JSON value, or the columns `key` and `value` are taken if the view has them.
+    Kafka { brokers: String, topic: String, client: BTreeMap<String, String> },
+    /// Kept in memory and queryable under the sink's name.
+    Memory,
+}
+
+/// What is listened on.
+#[derive(Debug, Clone, Default)]
+pub struct Serving {
+    /// The HTTP API's address.
+    pub http: Option<String>,
+}
