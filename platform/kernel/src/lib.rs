@@ -6,11 +6,15 @@
 pub mod error;
 pub mod manifest;
 pub mod offsets;
+pub mod progress;
 pub mod rows;
+pub mod serve;
 pub mod traits;
 
 pub use error::{JobError, SinkError, SourceError, StoreError};
 pub use manifest::{Manifest, Segment, TableKind};
 pub use offsets::{Offsets, SourcePlan, SourceState};
 pub use rows::{BadRecord, Rows};
-pub use traits::{Clock, Contribution, EpochOutput, Job, Merge, Segments, Sink, SinkReport, Source, Store};
+pub use traits::{
+    Clock, Contribution, EpochOutput, Ingest, Job, Merge, Segments, Sink, SinkReport, Source, Store,
+};

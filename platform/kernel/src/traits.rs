@@ -54,6 +54,9 @@ pub trait Source: Send {
 /// The user's transformation: the same in the speed and in the batch layer.
 #[async_trait]
 pub trait Job: Send {
+    /// Starts an epoch. `late_before` is the watermark before it, in milliseconds: rows of windows that ended at or
+    /// before it are too late for sinks that wait for windows to end.
+    fn begin(&mut self, epoch: u64, late_before: Option<i64>);
     /// Takes rows of one source. Rows of a partition come in their order.
     async fn feed(&mut self, source: &str, rows: Rows) -> Result<(), JobError>;
     /// Ends the epoch: what it contributes. The job is then as if new.
@@ -66,11 +69,22 @@ pub trait Merge: Send + Sync {
     fn merge(&self, table: &str, parts: &[RecordBatch]) -> Result<Vec<RecordBatch>, JobError>;
 }
 
+/// Where records are handed in from outside (`POST /v1/sources/{name}/records`).
+#[async_trait]
+pub trait Ingest: Send + Sync {
+    /// Takes newline-separated records. They are durable when it returns their offsets; nothing of the body is on an error.
+    async fn append(&self, body: Bytes) -> Result<std::ops::Range<i64>, SourceError>;
+}
+
 /// Where a query's rows go.
 #[async_trait]
 pub trait Sink: Send {
     /// Writes what an epoch changed. Called again with the same epoch after a crash: the effect is that of one call.
-    async fn write(&mut self, epoch: u64, epoch_rows: &EpochOutput<'_>) -> Result<SinkReport, SinkError>;
+    async fn write(
+        &mut self,
+        epoch: u64,
+        epoch_rows: &EpochOutput<'_>,
+    ) -> Result<SinkReport, SinkError>;
 }
 
 /// Time, for loops that wait.
@@ -91,6 +105,8 @@ pub struct Contribution {
     pub event_time_max: BTreeMap<String, i64>,
     /// Records that failed on the way, per source.
     pub bad: BTreeMap<String, Vec<BadRecord>>,
+    /// Rows too late for a view's sinks, per view, as they were before aggregation. (The view itself has them.)
+    pub late: BTreeMap<String, Vec<RecordBatch>>,
 }
 
 /// What a sink is given of an epoch.
@@ -105,10 +121,8 @@ pub struct EpochOutput<'a> {
 }
 
 /// What became of an epoch's rows in a sink.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct SinkReport {
     /// Rows written.
     pub rows: u64,
-    /// Rows that came too late for the watermark and were not written, for the ledger.
-    pub late: Vec<RecordBatch>,
 }
