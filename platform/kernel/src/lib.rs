@@ -4,6 +4,8 @@
 //! only in who writes the base. This crate does no IO and reads no clock; adapters implement its [`traits`].
 
 pub mod error;
+pub mod failpoint;
+pub mod ledger;
 pub mod manifest;
 pub mod offsets;
 pub mod progress;

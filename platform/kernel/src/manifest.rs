@@ -79,14 +79,20 @@ pub struct Base {
 /// The raw rows, as they came: the master dataset of Lambda.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Log {
-    /// It holds every epoch from this one to the manifest's next. `None` where the layout keeps no log.
+    /// It holds every epoch from this one to the manifest's next, or to `ended`. `None` where none was ever kept.
     pub from: Option<u64>,
+    /// Where it stopped, if the layout was changed to one that keeps no log. Exclusive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<u64>,
     /// The tables' rows below `from`, where that is not 0: a recompute starts from them.
     pub seed: BTreeMap<String, Vec<Segment>>,
     /// The newest index object (see [`LogIndex`]), for the epochs that `tail` no longer lists.
     pub index: Option<Segment>,
     /// The segments of the epochs after the index.
     pub tail: Vec<LogEpoch>,
+    /// The newest indexes of logs that ended before this one began. Kept, not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub archive: Vec<Segment>,
 }
 
 /// One epoch of the raw log: per source its segments.
@@ -150,6 +156,8 @@ pub struct Manifest {
     pub planned: Option<Plan>,
     /// Each source's state after the committed epochs.
     pub sources: BTreeMap<String, SourceState>,
+    /// The deployment's watermark in milliseconds since the Unix epoch: the least of its sources'. It never goes back.
+    pub watermark: Option<i64>,
     /// The base, where one was published.
     pub base: Option<Base>,
     /// Every table's rows.
@@ -160,4 +168,300 @@ pub struct Manifest {
     pub counts: Counts,
     /// When the last epoch was committed, in milliseconds since the Unix epoch.
     pub committed_at_ms: i64,
+}
+
+/// One step of the manifest's history, as it is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Edit {
+    /// Who wrote it. No two processes have the same name, so equal bytes are our own.
+    pub writer: String,
+    /// What changed.
+    pub change: Change,
+}
+
+/// What an edit changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// A process took over as the only writer.
+    Open(Open),
+    /// The raw log begins at the next epoch.
+    StartLog,
+    /// The raw log ends before the next epoch.
+    StopLog,
+    /// An epoch is about to run.
+    Plan(Plan),
+    /// An epoch ran.
+    Commit(EpochCommit),
+    /// A base was written.
+    Base(BaseCommit),
+}
+
+/// A process took over as the only writer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Open {
+    /// The deployment's name.
+    pub deployment: String,
+    /// The layout's name.
+    pub layout: String,
+    /// A digest of each table's definition.
+    pub definitions: BTreeMap<String, String>,
+    /// How each table gets to a base.
+    pub kinds: BTreeMap<String, TableKind>,
+}
+
+/// An epoch ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochCommit {
+    /// The epoch: the manifest's next.
+    pub epoch: u64,
+    /// The delta of each table. A table that is missing was not touched.
+    pub deltas: BTreeMap<String, Vec<Segment>>,
+    /// The raw rows per source, where the layout keeps them.
+    pub log: Option<BTreeMap<String, Vec<Segment>>>,
+    /// The greatest event time and the watermark per source, in milliseconds.
+    pub event_time: BTreeMap<String, (i64, i64)>,
+    /// The deployment's watermark after it.
+    pub watermark: Option<i64>,
+    /// What it adds to the totals.
+    pub counts: Counts,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+}
+
+/// A base was written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BaseCommit {
+    /// What it is.
+    pub base: Base,
+    /// Each table's segments.
+    pub tables: BTreeMap<String, Vec<Segment>>,
+    /// The log's index up to the horizon, where there is a log.
+    pub log_index: Option<Segment>,
+}
+
+/// An edit that does not follow from the manifest before it: a bug, or a store that somebody else changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the manifest at {sequence} cannot take {what}")]
+pub struct Broken {
+    /// The manifest's sequence.
+    pub sequence: u64,
+    /// What was wrong with the edit.
+    pub what: String,
+}
+
+impl Manifest {
+    /// The format this code writes, and the newest it reads.
+    pub const FORMAT: u32 = 1;
+
+    /// The epochs below it are in the base.
+    pub fn horizon(&self) -> u64 {
+        self.base.as_ref().map_or(0, |base| base.horizon)
+    }
+
+    /// Whether the raw log is being kept at present.
+    pub fn keeps_log(&self) -> bool {
+        self.log.from.is_some() && self.log.ended.is_none()
+    }
+
+    /// Takes the next edit. On an error nothing has changed.
+    pub fn apply(&mut self, edit: &Edit) -> Result<(), Broken> {
+        let sequence = self.sequence;
+        let broken = |what: String| Broken { sequence, what };
+        if !matches!(edit.change, Change::Open(_)) && edit.writer != self.writer {
+            return Err(broken(format!(
+                "an edit by {}, the writer is {}",
+                edit.writer, self.writer
+            )));
+        }
+        match &edit.change {
+            Change::Open(open) => {
+                self.format = Self::FORMAT;
+                self.writer = edit.writer.clone();
+                self.deployment = open.deployment.clone();
+                self.layout = open.layout.clone();
+                self.definitions.extend(open.definitions.clone());
+                self.kinds.extend(open.kinds.clone());
+                for table in open.kinds.keys() {
+                    self.tables.entry(table.clone()).or_insert_with(|| Table {
+                        base: vec![],
+                        deltas: (self.base.as_ref().map_or(0, |b| b.horizon)..self.next)
+                            .map(|epoch| Delta {
+                                epoch,
+                                segments: vec![],
+                            })
+                            .collect(),
+                    });
+                }
+            }
+            Change::StartLog => self.start_log().map_err(broken)?,
+            Change::StopLog => self.log.ended = Some(self.next),
+            Change::Plan(plan) => {
+                if plan.epoch != self.next || self.planned.is_some() {
+                    return Err(broken(format!(
+                        "a plan of epoch {}, next is {}",
+                        plan.epoch, self.next
+                    )));
+                }
+                self.planned = Some(plan.clone());
+            }
+            Change::Commit(commit) => self.commit(commit).map_err(broken)?,
+            Change::Base(base) => self.publish(base).map_err(broken)?,
+        }
+        self.sequence += 1;
+        Ok(())
+    }
+
+    fn start_log(&mut self) -> Result<(), String> {
+        if self.log.from.is_some() && self.log.ended.is_none_or(|ended| ended == self.next) {
+            self.log.ended = None;
+            return Ok(());
+        }
+        if self.next > 0 && self.horizon() != self.next {
+            return Err(format!(
+                "a log from epoch {} over a base up to {}",
+                self.next,
+                self.horizon()
+            ));
+        }
+        let mut archive = std::mem::take(&mut self.log.archive);
+        archive.extend(self.log.index.take());
+        let seed = self
+            .tables
+            .iter()
+            .map(|(name, table)| (name.clone(), table.base.clone()))
+            .collect();
+        self.log = Log {
+            from: Some(self.next),
+            seed,
+            archive,
+            ..Log::default()
+        };
+        Ok(())
+    }
+
+    fn commit(&mut self, commit: &EpochCommit) -> Result<(), String> {
+        let Some(plan) = self.planned.take_if(|plan| plan.epoch == commit.epoch) else {
+            return Err(format!(
+                "a commit of epoch {} that was not planned",
+                commit.epoch
+            ));
+        };
+        if let Some(unknown) = commit
+            .deltas
+            .keys()
+            .find(|name| !self.tables.contains_key(*name))
+        {
+            self.planned = Some(plan);
+            return Err(format!("rows of table {unknown}, which is not there"));
+        }
+        for (name, source) in &plan.sources {
+            self.sources
+                .entry(name.clone())
+                .or_default()
+                .advance(source);
+        }
+        for (name, (max, watermark)) in &commit.event_time {
+            let state = self.sources.entry(name.clone()).or_default();
+            state.event_time_max = state.event_time_max.max(Some(*max));
+            state.watermark = state.watermark.max(Some(*watermark));
+        }
+        for (name, table) in &mut self.tables {
+            let segments = commit.deltas.get(name).cloned().unwrap_or_default();
+            table.deltas.push(Delta {
+                epoch: commit.epoch,
+                segments,
+            });
+        }
+        if let Some(log) = &commit.log {
+            self.log.tail.push(LogEpoch {
+                epoch: commit.epoch,
+                segments: log.clone(),
+            });
+        }
+        self.watermark = self.watermark.max(commit.watermark);
+        self.counts.add(&commit.counts);
+        self.committed_at_ms = commit.at_ms;
+        self.next += 1;
+        Ok(())
+    }
+
+    fn publish(&mut self, commit: &BaseCommit) -> Result<(), String> {
+        let horizon = commit.base.horizon;
+        if horizon < self.horizon() || horizon > self.next {
+            return Err(format!(
+                "a base up to {horizon}, outside {}..={}",
+                self.horizon(),
+                self.next
+            ));
+        }
+        if let Some(missing) = self
+            .tables
+            .keys()
+            .find(|name| !commit.tables.contains_key(*name))
+        {
+            return Err(format!("a base without table {missing}"));
+        }
+        for (name, table) in &mut self.tables {
+            table.base = commit.tables[name].clone();
+            table.deltas.retain(|delta| delta.epoch >= horizon);
+        }
+        if let Some(index) = &commit.log_index {
+            self.log.index = Some(index.clone());
+            self.log.tail.retain(|epoch| epoch.epoch >= horizon);
+        }
+        self.base = Some(commit.base.clone());
+        Ok(())
+    }
+
+    /// The deltas of a table, proved to be without a gap from the horizon to the next epoch.
+    pub fn deltas(&self, table: &str) -> Result<&[Delta], Hole> {
+        let Some(found) = self.tables.get(table) else {
+            return Err(Hole {
+                table: table.into(),
+                epoch: self.horizon(),
+            });
+        };
+        let want = self.horizon()..self.next;
+        for (have, epoch) in found.deltas.iter().zip(want.clone()) {
+            if have.epoch != epoch {
+                return Err(Hole {
+                    table: table.into(),
+                    epoch,
+                });
+            }
+        }
+        match found.deltas.len() as u64 == want.end - want.start {
+            true => Ok(&found.deltas),
+            false => Err(Hole {
+                table: table.into(),
+                epoch: want.start + found.deltas.len() as u64,
+            }),
+        }
+    }
+}
+
+/// An epoch that a table should have and has not: an error, never a smaller answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("table {table} has no delta of epoch {epoch}")]
+pub struct Hole {
+    /// The table.
+    pub table: String,
+    /// The first epoch that is missing.
+    pub epoch: u64,
+}
+
+impl Counts {
+    /// Adds another's figures.
+    pub fn add(&mut self, other: &Counts) {
+        for (mine, theirs) in [
+            (&mut self.rows, &other.rows),
+            (&mut self.bad, &other.bad),
+            (&mut self.late, &other.late),
+        ] {
+            for (name, count) in theirs {
+                *mine.entry(name.clone()).or_default() += count;
+            }
+        }
+    }
 }

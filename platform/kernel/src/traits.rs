@@ -105,8 +105,8 @@ pub struct Contribution {
     pub event_time_max: BTreeMap<String, i64>,
     /// Records that failed on the way, per source.
     pub bad: BTreeMap<String, Vec<BadRecord>>,
-    /// Rows too late for a view's sinks, per view, as they were before aggregation. (The view itself has them.)
-    pub late: BTreeMap<String, Vec<RecordBatch>>,
+    /// Rows too late for a view's sinks, per view, as JSON objects. (The view itself has them.)
+    pub late: BTreeMap<String, Vec<String>>,
 }
 
 /// What a sink is given of an epoch.
