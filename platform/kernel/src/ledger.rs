@@ -200,7 +200,11 @@ impl Ledger {
         let name = edit_name(next.sequence);
         let bytes = encode(&edit)?;
         failpoint!("manifest::create::before");
-        self.create(&name, bytes).await?;
+        if let Some(ours) = self.create(&name, bytes).await? {
+            Arc::make_mut(&mut self.manifest).apply(&ours)?;
+            let reason = "an earlier step of this writer turned out to have happened".into();
+            return Err(StoreError::Unknown { name, reason }.into());
+        }
         failpoint!("manifest::create::after");
         if self.clock.now_ms() - self.touched_ms > FENCE_MS / 2 {
             self.still_ours(next.sequence).await?;
@@ -214,7 +218,9 @@ impl Ledger {
         Ok(())
     }
 
-    async fn create(&self, name: &str, bytes: Bytes) -> Result<(), LedgerError> {
+    /// Creates the edit, whatever becomes of replies. Where an earlier edit of ours stands in its place, which was
+    /// given up with an unknown outcome, that one is returned.
+    async fn create(&self, name: &str, bytes: Bytes) -> Result<Option<Edit>, LedgerError> {
         let mut backoff = Duration::from_millis(20);
         for attempt in 1.. {
             match self.store.create(name, bytes.clone()).await {
@@ -224,7 +230,12 @@ impl Ledger {
                     if there == bytes {
                         break;
                     }
-                    return Err(LedgerError::Fenced(decode::<Edit>(name, &there)?.writer));
+                    let edit = decode::<Edit>(name, &there)?;
+                    return if edit.writer == self.writer {
+                        Ok(Some(edit))
+                    } else {
+                        Err(LedgerError::Fenced(edit.writer))
+                    };
                 }
                 Err(error @ StoreError::Unknown { .. }) if attempt < TRIES_MAX => {
                     tracing::warn!(%error, attempt, "trying the commit again");
@@ -234,7 +245,7 @@ impl Ledger {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// After a long silence: a writer that overtook us may have trimmed the edit that would have fenced us.

@@ -3,14 +3,23 @@
 //! The base covers the epochs below the horizon; the deltas are exactly the epochs from there on. Layouts differ
 //! only in who writes the base. This crate does no IO and reads no clock; adapters implement its [`traits`].
 
+pub mod base;
 pub mod error;
 pub mod failpoint;
+#[cfg(test)]
+mod laws;
+pub mod laws_store;
 pub mod ledger;
+pub mod log;
 pub mod manifest;
+pub mod memory;
+pub mod notices;
 pub mod offsets;
 pub mod progress;
 pub mod rows;
 pub mod serve;
+pub mod speed;
+pub mod time;
 pub mod traits;
 
 pub use error::{JobError, SinkError, SourceError, StoreError};

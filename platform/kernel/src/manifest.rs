@@ -280,8 +280,10 @@ impl Manifest {
                 self.writer = edit.writer.clone();
                 self.deployment = open.deployment.clone();
                 self.layout = open.layout.clone();
-                self.definitions.extend(open.definitions.clone());
-                self.kinds.extend(open.kinds.clone());
+                self.definitions = open.definitions.clone();
+                self.kinds = open.kinds.clone();
+                self.tables
+                    .retain(|table, _| open.kinds.contains_key(table));
                 for table in open.kinds.keys() {
                     self.tables.entry(table.clone()).or_insert_with(|| Table {
                         base: vec![],

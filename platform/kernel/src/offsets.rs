@@ -35,6 +35,9 @@ pub struct SourcePlan {
     /// Enough, with the ranges, to read the same rows again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub notes: BTreeMap<String, Value>,
+    /// The source has more than the plan takes: the next epoch need not wait.
+    #[serde(skip)]
+    pub more: bool,
 }
 
 impl SourceState {

@@ -29,6 +29,9 @@ impl Board {
     /// How many progress reports are kept, as in Spark (`numRecentProgressUpdates`).
     pub const RECENT_MAX: usize = 100;
 
+    /// How many bytes of deltas are kept in memory; older ones are read from their segments.
+    pub const HOT_BYTES_MAX: usize = 256 * 1024 * 1024;
+
     /// A board that shows this first.
     pub fn new(first: Snapshot) -> Self {
         Self {
@@ -40,6 +43,48 @@ impl Board {
     /// Shows a newer commit.
     pub fn publish(&self, snapshot: Snapshot) {
         self.snapshot.send_replace(Arc::new(snapshot));
+    }
+
+    /// Shows a newer commit, with an epoch's deltas if it is an epoch's. What the base now covers, and the oldest of
+    /// what is more than [`Self::HOT_BYTES_MAX`], leaves the memory. The caller holds the ledger, so commits come in order.
+    pub fn advance(
+        &self,
+        manifest: Arc<Manifest>,
+        epoch: Option<(u64, &BTreeMap<String, Vec<RecordBatch>>)>,
+    ) {
+        let mut hot = self.snapshot().hot.clone();
+        if let Some((epoch, deltas)) = epoch {
+            for (table, batches) in deltas {
+                hot.entry(table.clone())
+                    .or_default()
+                    .insert(epoch, Arc::new(batches.clone()));
+            }
+        }
+        let horizon = manifest.horizon();
+        let mut bytes = 0;
+        for epochs in hot.values_mut() {
+            epochs.retain(|epoch, _| *epoch >= horizon);
+            for (_, batches) in epochs.iter() {
+                bytes += batches
+                    .iter()
+                    .map(RecordBatch::get_array_memory_size)
+                    .sum::<usize>();
+            }
+        }
+        while bytes > Self::HOT_BYTES_MAX {
+            let oldest = hot
+                .values()
+                .filter_map(|epochs| epochs.keys().next().copied())
+                .min();
+            let Some(oldest) = oldest else { break };
+            for batches in hot.values_mut().filter_map(|epochs| epochs.remove(&oldest)) {
+                bytes -= batches
+                    .iter()
+                    .map(RecordBatch::get_array_memory_size)
+                    .sum::<usize>();
+            }
+        }
+        self.publish(Snapshot { manifest, hot });
     }
 
     /// The newest commit.

@@ -1,0 +1,363 @@
+//! The base: what the epochs below the horizon come to. Kappa folds the deltas into it; Lambda computes it anew from
+//! the raw log with the same job. Both publish it the same way, and one reader serves both.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
+use futures::StreamExt;
+use thiserror::Error;
+use tokio::sync::{Mutex, watch};
+
+use crate::error::{JobError, StoreError};
+use crate::failpoint;
+use crate::ledger::{Ledger, LedgerError, encode, retry};
+use crate::log::{epochs, from_log};
+use crate::manifest::{
+    Base, BaseBy, BaseCommit, Change, Hole, LogIndex, Manifest, Segment, TableKind,
+};
+use crate::serve::Board;
+use crate::speed::short;
+use crate::traits::{Clock, Job, Merge, Segments};
+
+/// A recompute merges what it has after so many rows, so that its memory is bounded by the answers and not the log.
+pub const RECOMPUTE_ROWS_PER_CHUNK: u64 = 1_048_576;
+
+/// Why a base was not written. The one before it stays.
+#[derive(Debug, Error)]
+pub enum BaseError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Job(#[from] JobError),
+    #[error(transparent)]
+    Hole(#[from] Hole),
+    /// The raw log does not hold an epoch that it should.
+    #[error("the raw log has epoch {found} where {expected} should be")]
+    LogHole { found: u64, expected: u64 },
+    /// The layout recomputes, and the raw log was never begun.
+    #[error("there is no raw log to recompute from")]
+    NoLog,
+}
+
+impl From<ArrowError> for BaseError {
+    fn from(error: ArrowError) -> Self {
+        Self::Job(JobError::Bug(error.to_string()))
+    }
+}
+
+/// Called with rows done and rows in all.
+pub type OnProgress = Box<dyn Fn(u64, u64) + Send + Sync>;
+
+/// The parts of the base loop.
+pub struct BaseWriter {
+    pub ledger: Arc<Mutex<Ledger>>,
+    pub segments: Arc<dyn Segments>,
+    pub merge: Arc<dyn Merge>,
+    /// A new instance of the deployment's job, as the speed layer has one.
+    pub job: Box<dyn Fn() -> Box<dyn Job> + Send + Sync>,
+    pub board: Board,
+    pub clock: Arc<dyn Clock>,
+    pub on_progress: Option<OnProgress>,
+}
+
+impl BaseWriter {
+    /// Writes a base now and then, until told to stop. A failure is reported and tried again at the next turn;
+    /// being fenced ends the loop.
+    pub async fn run(
+        &self,
+        by: BaseBy,
+        every: Duration,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), BaseError> {
+        loop {
+            {
+                let sleep = self.clock.sleep(every);
+                let stopped = stop.wait_for(|stop| *stop);
+                futures::pin_mut!(sleep, stopped);
+                futures::future::select(sleep, stopped).await;
+            }
+            if *stop.borrow() {
+                return Ok(());
+            }
+            match self.write(by).await {
+                Ok(_) => {}
+                Err(error @ BaseError::Ledger(LedgerError::Fenced(_))) => return Err(error),
+                Err(error) => tracing::error!(%error, "no new base; the one before stays"),
+            }
+        }
+    }
+
+    /// Makes the store fit the layout: the raw log begins, over a base of all that was before it, or ends.
+    pub async fn enter(&self, keep_log: bool) -> Result<(), BaseError> {
+        let manifest = self.ledger.lock().await.manifest();
+        if keep_log == manifest.keeps_log() {
+            return Ok(());
+        }
+        let change = match keep_log {
+            true => {
+                if manifest.log.ended != Some(manifest.next) {
+                    self.write(BaseBy::Fold).await?;
+                }
+                Change::StartLog
+            }
+            false => Change::StopLog,
+        };
+        let mut ledger = self.ledger.lock().await;
+        ledger.commit(change).await?;
+        self.board.advance(ledger.manifest(), None);
+        Ok(())
+    }
+
+    /// Writes a base of everything committed so far; `None` where nothing came since the last.
+    pub async fn write(&self, by: BaseBy) -> Result<Option<Base>, BaseError> {
+        let manifest = self.ledger.lock().await.manifest();
+        if manifest.horizon() == manifest.next {
+            return Ok(None);
+        }
+        let generation = manifest.base.as_ref().map_or(1, |base| base.generation + 1);
+        let base = Base {
+            generation,
+            by,
+            horizon: manifest.next,
+            at_ms: self.clock.now_ms(),
+        };
+        let tables = match by {
+            BaseBy::Fold => self.fold(&manifest, generation).await?,
+            BaseBy::Recompute => self.recompute(&manifest, generation).await?,
+        };
+        failpoint!("base::segments::written");
+        let log_index = self.index(&manifest).await?;
+        failpoint!("base::index::written");
+        let mut ledger = self.ledger.lock().await;
+        ledger
+            .commit(Change::Base(BaseCommit {
+                base: base.clone(),
+                tables,
+                log_index,
+            }))
+            .await?;
+        self.board.advance(ledger.manifest(), None);
+        failpoint!("base::committed");
+        Ok(Some(base))
+    }
+
+    /// Kappa: base ⊕ deltas, table by table.
+    async fn fold(
+        &self,
+        manifest: &Manifest,
+        generation: u64,
+    ) -> Result<BTreeMap<String, Vec<Segment>>, BaseError> {
+        let mut tables = BTreeMap::new();
+        for (name, table) in &manifest.tables {
+            let mut segments = table.base.clone();
+            segments.extend(
+                manifest
+                    .deltas(name)?
+                    .iter()
+                    .flat_map(|delta| delta.segments.iter().cloned()),
+            );
+            if self.kind(manifest, name) == TableKind::Keyed && segments.len() > 1 {
+                let parts = self.read(&segments).await?;
+                let merged = self.merge.merge(name, &parts)?;
+                segments = self
+                    .put(name, &manifest.writer, generation, 0, &merged)
+                    .await?
+                    .into_iter()
+                    .collect();
+            }
+            tables.insert(name.clone(), segments);
+        }
+        Ok(tables)
+    }
+
+    /// Lambda: the job over the whole raw log, from its seed. What is about the processing is folded.
+    async fn recompute(
+        &self,
+        manifest: &Arc<Manifest>,
+        generation: u64,
+    ) -> Result<BTreeMap<String, Vec<Segment>>, BaseError> {
+        let Some(from) = manifest.log.from else {
+            return Err(BaseError::NoLog);
+        };
+        let mut tables = BTreeMap::new();
+        let mut states: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
+        for (name, table) in &manifest.tables {
+            let seed = manifest.log.seed.get(name).cloned().unwrap_or_default();
+            match self.kind(manifest, name) {
+                TableKind::Keyed => {
+                    states.insert(name.clone(), self.read(&seed).await?);
+                }
+                TableKind::Append => {
+                    tables.insert(name.clone(), seed);
+                }
+                TableKind::Ledger => {
+                    let mut segments = table.base.clone();
+                    segments.extend(
+                        manifest
+                            .deltas(name)?
+                            .iter()
+                            .flat_map(|delta| delta.segments.iter().cloned()),
+                    );
+                    tables.insert(name.clone(), segments);
+                }
+            }
+        }
+        let total: u64 = manifest.counts.rows.values().sum();
+        let (mut done, mut pending, mut part) = (0, 0, 0);
+        let mut job = (self.job)();
+        job.begin(from, None);
+        let store = self.ledger.lock().await.store().clone();
+        let mut log = epochs(store, manifest.clone(), manifest.next).await?;
+        let mut expected = from;
+        while let Some(epoch) = log.next().await {
+            let epoch = epoch?;
+            if epoch.epoch != expected {
+                return Err(BaseError::LogHole {
+                    found: epoch.epoch,
+                    expected,
+                });
+            }
+            expected += 1;
+            for (source, segments) in &epoch.segments {
+                for segment in segments {
+                    for batch in self.segments.read(segment).await? {
+                        for rows in from_log(&batch)? {
+                            job.feed(source, rows).await?;
+                        }
+                    }
+                    pending += segment.rows;
+                    if pending >= RECOMPUTE_ROWS_PER_CHUNK {
+                        self.absorb(
+                            &mut *job,
+                            manifest,
+                            generation,
+                            &mut part,
+                            &mut states,
+                            &mut tables,
+                        )
+                        .await?;
+                        job.begin(epoch.epoch, None);
+                        done += std::mem::take(&mut pending);
+                        if let Some(report) = &self.on_progress {
+                            report(done, total);
+                        }
+                    }
+                }
+            }
+        }
+        if expected != manifest.next {
+            return Err(BaseError::LogHole {
+                found: expected,
+                expected: manifest.next,
+            });
+        }
+        self.absorb(
+            &mut *job,
+            manifest,
+            generation,
+            &mut part,
+            &mut states,
+            &mut tables,
+        )
+        .await?;
+        for (name, state) in states {
+            let segment = self
+                .put(&name, &manifest.writer, generation, 0, &state)
+                .await?;
+            tables.insert(name, segment.into_iter().collect());
+        }
+        Ok(tables)
+    }
+
+    async fn absorb(
+        &self,
+        job: &mut dyn Job,
+        manifest: &Manifest,
+        generation: u64,
+        part: &mut usize,
+        states: &mut BTreeMap<String, Vec<RecordBatch>>,
+        tables: &mut BTreeMap<String, Vec<Segment>>,
+    ) -> Result<(), BaseError> {
+        for (name, delta) in job.finish().await?.deltas {
+            if let Some(state) = states.get_mut(&name) {
+                let mut parts = std::mem::take(state);
+                parts.extend(delta);
+                *state = self.merge.merge(&name, &parts)?;
+            } else {
+                let segment = self
+                    .put(&name, &manifest.writer, generation, *part, &delta)
+                    .await?;
+                tables.entry(name).or_default().extend(segment);
+            }
+        }
+        *part += 1;
+        Ok(())
+    }
+
+    /// Writes the log epochs below the horizon to an index object, so that the manifest need not list them.
+    async fn index(&self, manifest: &Manifest) -> Result<Option<Segment>, BaseError> {
+        if manifest.log.tail.is_empty() {
+            return Ok(None);
+        }
+        let index = LogIndex {
+            previous: manifest.log.index.clone(),
+            epochs: manifest.log.tail.clone(),
+        };
+        let name = format!(
+            "log/index/{:020}-{}.json",
+            manifest.next,
+            short(&manifest.writer)
+        );
+        let bytes = encode(&index)?;
+        let segment = Segment {
+            name,
+            rows: 0,
+            bytes: bytes.len() as u64,
+            crc: crc32fast::hash(&bytes),
+        };
+        let store = self.ledger.lock().await.store().clone();
+        retry(&*self.clock, || store.put(&segment.name, bytes.clone())).await?;
+        Ok(Some(segment))
+    }
+
+    fn kind(&self, manifest: &Manifest, table: &str) -> TableKind {
+        manifest
+            .kinds
+            .get(table)
+            .copied()
+            .unwrap_or(TableKind::Ledger)
+    }
+
+    async fn read(&self, segments: &[Segment]) -> Result<Vec<RecordBatch>, StoreError> {
+        let mut parts = vec![];
+        for segment in segments {
+            parts.extend(retry(&*self.clock, || self.segments.read(segment)).await?);
+        }
+        Ok(parts)
+    }
+
+    async fn put(
+        &self,
+        table: &str,
+        writer: &str,
+        generation: u64,
+        part: usize,
+        batches: &[RecordBatch],
+    ) -> Result<Option<Segment>, StoreError> {
+        if batches.iter().all(|batch| batch.num_rows() == 0) {
+            return Ok(None);
+        }
+        let name = format!(
+            "tables/{table}/base/{generation:010}-{}-{part}.parquet",
+            short(writer)
+        );
+        retry(&*self.clock, || self.segments.write(&name, batches))
+            .await
+            .map(Some)
+    }
+}

@@ -1,0 +1,369 @@
+//! The layout law: Kappa, Lambda and a one-pass oracle agree, whatever the epochs, restarts, lost replies and swaps.
+//!
+//! The job here is the smallest with both kinds of table; the oracle is a loop over the rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema};
+use async_trait::async_trait;
+use proptest::prelude::*;
+use tokio::sync::Mutex;
+
+use crate::base::BaseWriter;
+use crate::error::JobError;
+use crate::ledger::{Ledger, load};
+use crate::manifest::{BaseBy, Manifest, Open, TableKind};
+use crate::memory::{Fault, MemoryClock, MemorySegments, MemorySource, MemoryStore};
+use crate::rows::Rows;
+use crate::serve::{Board, Snapshot};
+use crate::speed::{Settings, Speed, Step};
+use crate::traits::{Contribution, Job, Merge, Segments, Store};
+
+const SUMS: &str = "sums";
+const ROWS: &str = "rows";
+
+fn batch(rows: &[(String, i64)]) -> RecordBatch {
+    let schema = Schema::new(vec![
+        Field::new("key", DataType::Utf8, false),
+        Field::new("n", DataType::Int64, false),
+    ]);
+    RecordBatch::try_new(
+        Arc::new(schema),
+        vec![
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.0))),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1))),
+        ],
+    )
+    .unwrap()
+}
+
+fn unbatch(batches: &[RecordBatch]) -> Vec<(String, i64)> {
+    let mut rows = vec![];
+    for batch in batches {
+        let (keys, values) = (
+            batch.column(0).as_string::<i32>(),
+            batch.column(1).as_primitive::<Int64Type>(),
+        );
+        rows.extend(
+            keys.iter()
+                .zip(values)
+                .map(|(key, n)| (key.unwrap().to_string(), n.unwrap())),
+        );
+    }
+    rows
+}
+
+fn sums(rows: &[(String, i64)]) -> Vec<(String, i64)> {
+    let mut sums = BTreeMap::new();
+    for (key, n) in rows {
+        *sums.entry(key.clone()).or_default() += n;
+    }
+    sums.into_iter().collect()
+}
+
+#[derive(Default)]
+struct Sums(Vec<(String, i64)>);
+
+#[async_trait]
+impl Job for Sums {
+    fn begin(&mut self, _: u64, _: Option<i64>) {
+        self.0.clear();
+    }
+
+    async fn feed(&mut self, _: &str, rows: Rows) -> Result<(), JobError> {
+        self.0.extend(unbatch(&[rows.batch]));
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<Contribution, JobError> {
+        let rows = std::mem::take(&mut self.0);
+        let deltas = [
+            (SUMS.to_string(), vec![batch(&sums(&rows))]),
+            (ROWS.to_string(), vec![batch(&rows)]),
+        ];
+        Ok(Contribution {
+            deltas: deltas.into(),
+            ..Contribution::default()
+        })
+    }
+}
+
+struct MergeSums;
+
+impl Merge for MergeSums {
+    fn merge(&self, _: &str, parts: &[RecordBatch]) -> Result<Vec<RecordBatch>, JobError> {
+        Ok(vec![batch(&sums(&unbatch(parts)))])
+    }
+}
+
+/// A world that outlives its processes.
+#[derive(Default)]
+struct World {
+    store: Arc<MemoryStore>,
+    segments: Arc<MemorySegments>,
+    clock: Arc<MemoryClock>,
+    processes: u64,
+}
+
+/// What happens to a deployment, in order.
+#[derive(Debug, Clone)]
+enum Event {
+    Epoch { rows: usize },
+    Base,
+    Restart { by: bool },
+    Fault { step: u64, fault: Fault },
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let fault = prop_oneof![3 => Just(Fault::ReplyLost), 3 => Just(Fault::RequestLost), 2 => Just(Fault::Crash)];
+    prop_oneof![
+        8 => (1usize..6).prop_map(|rows| Event::Epoch { rows }),
+        2 => Just(Event::Base),
+        1 => any::<bool>().prop_map(|by| Event::Restart { by }),
+        3 => (1u64..8, fault).prop_map(|(step, fault)| Event::Fault { step, fault }),
+    ]
+}
+
+struct Process {
+    speed: Speed,
+    base: BaseWriter,
+}
+
+impl World {
+    async fn start(
+        &mut self,
+        by: BaseBy,
+        rows: &[(String, i64)],
+        epoch: Arc<std::sync::atomic::AtomicUsize>,
+    ) -> Process {
+        self.store.restart();
+        self.processes += 1;
+        let open = Open {
+            deployment: "law".into(),
+            layout: format!("{by:?}"),
+            definitions: BTreeMap::from([(SUMS.into(), "1".into()), (ROWS.into(), "1".into())]),
+            kinds: BTreeMap::from([
+                (SUMS.into(), TableKind::Keyed),
+                (ROWS.into(), TableKind::Append),
+            ]),
+        };
+        let writer = format!("process-{:08}", self.processes);
+        let ledger = Ledger::open(self.store.clone(), self.clock.clone(), writer, open)
+            .await
+            .unwrap();
+        let board = Board::new(Snapshot {
+            manifest: ledger.manifest(),
+            ..Snapshot::default()
+        });
+        let ledger = Arc::new(Mutex::new(ledger));
+        let base = BaseWriter {
+            ledger: ledger.clone(),
+            segments: self.segments.clone(),
+            merge: Arc::new(MergeSums),
+            job: Box::new(|| Box::<Sums>::default()),
+            board: board.clone(),
+            clock: self.clock.clone(),
+            on_progress: None,
+        };
+        base.enter(by == BaseBy::Recompute).await.unwrap();
+        let source = MemorySource::new(batch(rows), move || {
+            epoch.load(std::sync::atomic::Ordering::Relaxed)
+        });
+        let speed = Speed {
+            ledger,
+            sources: BTreeMap::from([("in".into(), Box::new(source) as _)]),
+            job: Box::<Sums>::default(),
+            segments: self.segments.clone(),
+            sinks: BTreeMap::new(),
+            board,
+            clock: self.clock.clone(),
+            settings: Settings::default(),
+            memory: Default::default(),
+        };
+        Process { speed, base }
+    }
+
+    async fn answer(&self, manifest: &Manifest, table: &str) -> Vec<(String, i64)> {
+        let mut parts = vec![];
+        let base = manifest.tables[table].base.iter();
+        for segment in base.chain(
+            manifest
+                .deltas(table)
+                .unwrap()
+                .iter()
+                .flat_map(|delta| &delta.segments),
+        ) {
+            parts.extend(self.segments.read(segment).await.unwrap());
+        }
+        unbatch(&parts)
+    }
+}
+
+/// Runs the events, then everything that is left, and returns the answers of both tables.
+async fn run(
+    rows: &[(String, i64)],
+    events: &[Event],
+    first: BaseBy,
+    swap: bool,
+) -> (Vec<(String, i64)>, Vec<(String, i64)>) {
+    let mut world = World::default();
+    let mut by = first;
+    let epoch = Arc::new(std::sync::atomic::AtomicUsize::new(1));
+    let mut process = world.start(by, rows, epoch.clone()).await;
+    for event in events {
+        let failed = match event {
+            Event::Epoch { rows } => {
+                epoch.store(*rows, std::sync::atomic::Ordering::Relaxed);
+                process.speed.step().await.is_err()
+            }
+            Event::Base => process.base.write(by).await.is_err(),
+            Event::Restart { by: lambda } => {
+                if swap {
+                    by = if *lambda {
+                        BaseBy::Recompute
+                    } else {
+                        BaseBy::Fold
+                    };
+                }
+                true
+            }
+            Event::Fault { step, fault } => {
+                world.store.fault_at(*step, *fault);
+                false
+            }
+        };
+        if failed {
+            process = world.start(by, rows, epoch.clone()).await;
+        }
+        // What readers see is never ahead of, behind, or beside a prefix of the rows.
+        let manifest = load(&*world.store).await.unwrap();
+        let seen = manifest
+            .sources
+            .get("in")
+            .and_then(|state| state.offsets.get("0"))
+            .copied()
+            .unwrap_or(0);
+        assert_eq!(
+            sums(&world.answer(&manifest, SUMS).await),
+            sums(&rows[..seen as usize])
+        );
+    }
+    process = world.start(by, rows, epoch).await;
+    while process.speed.step().await.unwrap() != Step::Idle {}
+    process.base.write(by).await.unwrap();
+    let manifest = load(&*world.store).await.unwrap();
+    assert_eq!(manifest, *process.speed.ledger.lock().await.manifest());
+    (
+        world.answer(&manifest, SUMS).await,
+        world.answer(&manifest, ROWS).await,
+    )
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn layouts_agree_with_the_oracle(
+        rows in prop::collection::vec(("[a-d]", -9i64..10), 0..60),
+        events in prop::collection::vec(event(), 0..60),
+    ) {
+        let oracle = (sums(&rows), rows.clone());
+        prop_assert_eq!(&block_on(run(&rows, &events, BaseBy::Fold, false)), &oracle, "kappa");
+        prop_assert_eq!(&block_on(run(&rows, &events, BaseBy::Recompute, false)), &oracle, "lambda");
+        prop_assert_eq!(&block_on(run(&rows, &events, BaseBy::Fold, true)), &oracle, "swapped");
+    }
+}
+
+#[test]
+fn a_second_writer_fences_the_first() {
+    block_on(async {
+        let mut world = World::default();
+        let rows = [("a".to_string(), 1), ("b".to_string(), 2)];
+        let epoch = Arc::new(std::sync::atomic::AtomicUsize::new(1));
+        let mut first = world.start(BaseBy::Fold, &rows, epoch.clone()).await;
+        first.speed.step().await.unwrap();
+        let mut second = world.start(BaseBy::Fold, &rows, epoch).await;
+        let error = first.speed.step().await.unwrap_err().to_string();
+        assert!(error.contains("another process has taken over"), "{error}");
+        assert_eq!(
+            second.speed.step().await.unwrap(),
+            Step::Ran { more: false }
+        );
+    });
+}
+
+#[test]
+fn a_hole_is_an_error() {
+    block_on(async {
+        let mut world = World::default();
+        let rows = [("a".to_string(), 1), ("b".to_string(), 2)];
+        let epoch = Arc::new(std::sync::atomic::AtomicUsize::new(1));
+        let mut process = world.start(BaseBy::Fold, &rows, epoch).await;
+        while process.speed.step().await.unwrap() != Step::Idle {}
+        let mut manifest = load(&*world.store).await.unwrap();
+        manifest.tables.get_mut(SUMS).unwrap().deltas.remove(0);
+        assert_eq!(manifest.deltas(SUMS).unwrap_err().epoch, 0);
+    });
+}
+
+#[test]
+fn a_flipped_bit_in_the_manifest_is_named() {
+    block_on(async {
+        let mut world = World::default();
+        let epoch = Arc::new(std::sync::atomic::AtomicUsize::new(1));
+        world.start(BaseBy::Fold, &[], epoch).await;
+        let name = world
+            .store
+            .list("manifest/edit/")
+            .await
+            .unwrap()
+            .pop()
+            .unwrap();
+        let mut bytes = world.store.get(&name).await.unwrap().to_vec();
+        bytes[20] ^= 4;
+        world.store.put(&name, bytes.into()).await.unwrap();
+        let error = load(&*world.store).await.unwrap_err().to_string();
+        assert!(
+            error.contains(&name) && error.contains("damaged"),
+            "{error}"
+        );
+    });
+}
+
+#[test]
+fn a_step_given_up_is_found_to_have_happened() {
+    block_on(async {
+        let mut world = World::default();
+        let rows = [("a".to_string(), 1), ("b".to_string(), 2)];
+        let epoch = Arc::new(std::sync::atomic::AtomicUsize::new(1));
+        let mut process = world.start(BaseBy::Fold, &rows, epoch.clone()).await;
+        world.store.fault_at(1, Fault::ReplyLost);
+        // The second try finds the edit; so lose the look at it too, by never letting a try end.
+        for step in 2..=crate::ledger::TRIES_MAX as u64 {
+            world.store.fault_at(step, Fault::RequestLost);
+        }
+        let error = process.speed.step().await.unwrap_err();
+        assert!(error.passes(), "{error}");
+        epoch.store(2, std::sync::atomic::Ordering::Relaxed);
+        let error = process.speed.step().await.unwrap_err();
+        assert!(
+            error.passes() && error.to_string().contains("turned out to have happened"),
+            "{error}"
+        );
+        while process.speed.step().await.unwrap() != Step::Idle {}
+        let manifest = load(&*world.store).await.unwrap();
+        assert_eq!(manifest.next, 2, "the first plan of one row was kept");
+        assert_eq!(world.answer(&manifest, ROWS).await, rows);
+    });
+}
