@@ -1,0 +1,1 @@
+SELECT * FROM per_label ORDER BY label

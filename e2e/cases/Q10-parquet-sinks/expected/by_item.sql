@@ -1,0 +1,1 @@
+SELECT * FROM by_item ORDER BY item

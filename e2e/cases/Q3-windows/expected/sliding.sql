@@ -1,0 +1,1 @@
+SELECT w.start AS start, n FROM sliding ORDER BY start

@@ -1,0 +1,1 @@
+SELECT epoch, view, watermark_ms FROM late_rows ORDER BY epoch, watermark_ms

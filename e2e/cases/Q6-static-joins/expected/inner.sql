@@ -1,0 +1,1 @@
+SELECT * FROM inner_join ORDER BY campaign

@@ -1,0 +1,1 @@
+SELECT * FROM left_join ORDER BY campaign NULLS LAST

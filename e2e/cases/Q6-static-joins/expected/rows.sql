@@ -1,0 +1,1 @@
+SELECT * FROM joined_rows ORDER BY n, campaign

@@ -1,0 +1,1 @@
+SELECT id, name, price, ok, day, ratio FROM plain_rows ORDER BY id

@@ -1,0 +1,1 @@
+SELECT * FROM semicolon_rows ORDER BY id

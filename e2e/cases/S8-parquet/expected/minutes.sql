@@ -1,0 +1,1 @@
+SELECT w.start AS start, amount FROM minutes ORDER BY start

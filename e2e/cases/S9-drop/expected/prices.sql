@@ -1,0 +1,1 @@
+SELECT * FROM prices_seen
