@@ -1,1 +1,18 @@
-//! placeholder
+//! Incremental SQL over Arrow: views become deltas per epoch, deltas merge, merged state becomes answers.
+//!
+//! A view is planned once. Its plan is cut at its one aggregate: what stands below runs per epoch and ends in partial
+//! states (the delta), what stands above runs on merged states (the answer). Only this crate plans with DataFusion.
+
+mod catalog;
+mod engine;
+mod job;
+mod output;
+mod reader;
+
+pub use catalog::{
+    Catalog, CompileError, EventTime, Input, OutputMode, ReadError, StaticInput, ViewInfo,
+};
+pub use engine::Engine;
+pub use job::{EngineJob, EpochResult};
+pub use output::Output;
+pub use reader::Reader;

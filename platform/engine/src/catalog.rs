@@ -1,0 +1,146 @@
+//! What the engine is given (inputs, static tables, views as SQL) and what it says back about them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use braid_kernel::{JobError, StoreError, TableKind};
+
+/// Everything that SQL can name.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// Sources and streams: rows arrive epoch by epoch.
+    pub inputs: BTreeMap<String, Input>,
+    /// Tables that are read whole and joined.
+    pub statics: BTreeMap<String, StaticInput>,
+    /// The views' SQL by name.
+    pub views: BTreeMap<String, String>,
+}
+
+/// A source or a stream.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its event time, if it has one.
+    pub watermark: Option<EventTime>,
+}
+
+/// Which column is event time, and how late a row may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventTime {
+    /// A timestamp column of the input.
+    pub column: String,
+    /// The watermark is the greatest event time less this, in milliseconds.
+    pub delay_ms: i64,
+}
+
+/// A table that is read whole.
+#[derive(Debug, Clone)]
+pub struct StaticInput {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its rows, in that schema.
+    pub batches: Vec<RecordBatch>,
+}
+
+/// What the engine made of a view.
+#[derive(Debug, Clone)]
+pub struct ViewInfo {
+    /// Its name.
+    pub name: String,
+    /// `Keyed` for aggregates, `Append` for stateless views.
+    pub kind: TableKind,
+    /// The columns of its answers.
+    pub schema: SchemaRef,
+    /// The columns of its deltas: group keys and partial states, or the answer's columns for an append view.
+    pub delta_schema: SchemaRef,
+    /// Answer columns that are group keys, in the order of the GROUP BY.
+    pub keys: Vec<String>,
+    /// Per input the columns that are needed, in declared order. May be empty: then only the number of rows counts.
+    pub inputs: BTreeMap<String, Vec<String>>,
+    /// The static tables that it reads.
+    pub statics: Vec<String>,
+    /// Changes exactly when the answers could: the text to take a digest of.
+    pub definition: String,
+    /// Whether one of its keys is an event-time `window(…)`.
+    pub window: bool,
+    /// Input and column of the watermark that closes its windows, where both are there.
+    pub event_time: Option<(String, String)>,
+    /// The columns of its late rows, where it can have any.
+    pub late_schema: Option<SchemaRef>,
+}
+
+/// Which rows of a view a sink gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputMode {
+    /// Rows that are final.
+    Append,
+    /// Rows that changed.
+    Update,
+    /// All rows, whenever any changed.
+    Complete,
+}
+
+impl fmt::Display for OutputMode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Append => "append",
+            Self::Update => "update",
+            Self::Complete => "complete",
+        })
+    }
+}
+
+/// Why a view's SQL, or a query, cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompileError {
+    /// The view; `query` for an ad-hoc query.
+    pub view: String,
+    /// Line and column in the SQL text, from 1.
+    pub position: Option<(usize, usize)>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.view)?;
+        if let Some((line, column)) = self.position {
+            write!(formatter, ":{line}:{column}")?;
+        }
+        write!(formatter, ": {}", self.message)?;
+        match &self.hint {
+            Some(hint) => write!(formatter, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+/// Why a question was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is no such view.
+    #[error("there is no view `{view}`{}", .hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default())]
+    UnknownView { view: String, hint: Option<String> },
+    /// A delta between the horizon and the next epoch is missing: the answer would be too small.
+    #[error("view `{view}`: the delta of epoch {epoch} is missing")]
+    Hole { view: String, epoch: u64 },
+    /// The key does not name key columns, or a value is not of its column's type.
+    #[error("{0}")]
+    Key(String),
+    /// The SQL is wrong.
+    #[error("{0}")]
+    Sql(CompileError),
+    /// The query failed while it ran.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// A segment could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
