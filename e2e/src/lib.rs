@@ -1,6 +1,7 @@
 //! Braid through its built binary, with real input: cases as folders, oracles that share no code with it, kills.
 
 pub mod braid;
+pub mod broker;
 pub mod http;
 pub mod oracle;
 pub mod parquet;
@@ -9,3 +10,5 @@ pub mod ysb;
 
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod kafka_tests;
