@@ -174,3 +174,7 @@ fn is_refusal(message: &str) -> bool {
     };
     (300..500).contains(&status) && !matches!(status, 408 | 409 | 425 | 429)
 }
+
+#[cfg(test)]
+#[path = "cloud_tests.rs"]
+mod tests;

@@ -175,7 +175,9 @@ fn decode_rows(bytes: Bytes) -> Result<Vec<RecordBatch>, ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
     let schema = builder.schema().clone();
     let reader = builder.with_batch_size(READ_BATCH_ROWS).build()?;
-    let mut batches = reader.collect::<Result<Vec<_>, ArrowError>>()?;
+    // The reader's batches lack the metadata of the schema itself.
+    let batches = reader.map(|batch| batch?.with_schema(schema.clone()));
+    let mut batches = batches.collect::<Result<Vec<_>, ArrowError>>()?;
     if batches.is_empty() {
         batches.push(RecordBatch::new_empty(schema));
     }
