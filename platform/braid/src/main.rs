@@ -1,2 +1,97 @@
-//! placeholder
-fn main() {}
+//! The binary: the command line, supervision, and the wiring of a layout.
+
+mod cli;
+mod clock;
+mod failure;
+mod job;
+mod layers;
+mod outlet;
+mod prepare;
+mod report;
+mod screen;
+mod up;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command, Plugin};
+use crate::failure::Failure;
+use crate::prepare::prepare;
+use crate::up::Signal;
+
+/// What a shell reports for a process that a signal ended.
+const SIGNAL_CODE: u8 = 128;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // RUST_LOG overrides; by default warnings are seen and the rest is quiet.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let _failpoints = fail::FailScenario::setup();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime: {error}");
+            return ExitCode::from(3);
+        }
+    };
+    let code = match runtime.block_on(command(cli)) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.code()
+        }
+    };
+    // Blocking reads that wait for more input must not hold the process.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}
+
+async fn command(cli: Cli) -> Result<u8, Failure> {
+    let output = cli.output;
+    match cli.command {
+        Command::Validate { target } => {
+            let prepared = prepare(&target, output).await?;
+            let deployment = &prepared.deployment;
+            println!(
+                "{} is valid: {} sources, {} views, {} sinks, layout {}",
+                target.deployment.display(),
+                deployment.sources.len(),
+                deployment.views.len(),
+                deployment.sinks.len(),
+                deployment.layout.name
+            );
+        }
+        Command::Schema => {
+            let schema = serde_json::to_string_pretty(&braid_spec::json_schema()).map_err(Failure::runtime)?;
+            println!("{schema}");
+        }
+        Command::Plan { target } => print!("{}", report::plan(&prepare(&target, output).await?, output)?),
+        Command::Query { target, sql } => {
+            print!("{}", report::query(&prepare(&target, output).await?, &sql, output).await?);
+        }
+        Command::Status { target } => print!("{}", report::status(&prepare(&target, output).await?, output).await?),
+        Command::Up { target } => {
+            let signal = up::up(Arc::new(prepare(&target, output).await?)).await?;
+            return Ok(SIGNAL_CODE + if signal == Signal::Interrupt { 2 } else { 15 });
+        }
+        Command::Run { target, until: cli::Until::CaughtUp } => {
+            let manifest = up::run(Arc::new(prepare(&target, output).await?)).await?;
+            print!("{}", report::closing(&manifest, output));
+        }
+        Command::Failpoints => {
+            for point in braid_kernel::failpoint::POINTS {
+                println!("{point}");
+            }
+        }
+        Command::Plugin(Plugin::Componentize { module, to }) => {
+            let core = std::fs::read(&module).map_err(|error| Failure::Environment(format!("{module:?}: {error}")))?;
+            let component = braid_wasm_host::componentize(&core).map_err(Failure::runtime)?;
+            std::fs::write(&to, component).map_err(|error| Failure::Environment(format!("{to:?}: {error}")))?;
+        }
+    }
+    Ok(0)
+}

@@ -404,6 +404,9 @@ impl Speed {
             *counts.bad.entry(source.clone()).or_default() += bad.len() as u64;
             dead.push(notices::dead_letters(plan.epoch, source, bad)?);
         }
+        for (source, skipped) in &contribution.skipped {
+            *counts.bad.entry(source.clone()).or_default() += skipped;
+        }
         let mut late = vec![];
         for (view, rows) in &contribution.late {
             counts.late.insert(view.clone(), rows.len() as u64);

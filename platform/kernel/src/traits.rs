@@ -105,6 +105,8 @@ pub struct Contribution {
     pub event_time_max: BTreeMap<String, i64>,
     /// Records that failed on the way, per source.
     pub bad: BTreeMap<String, Vec<BadRecord>>,
+    /// Records that failed on the way and are only counted, per source.
+    pub skipped: BTreeMap<String, u64>,
     /// Rows too late for a view's sinks, per view, as JSON objects. (The view itself has them.)
     pub late: BTreeMap<String, Vec<String>>,
 }

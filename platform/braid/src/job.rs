@@ -1,0 +1,170 @@
+//! The deployment's job: rows of sources, through the plugins of streams, into the engine. The speed and the batch
+//! layer each have one, and they are the same.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::max;
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType};
+use arrow::json::LineDelimitedWriter;
+use async_trait::async_trait;
+use braid_engine::EngineJob;
+use braid_kernel::{BadRecord, Contribution, Job, JobError, Rows};
+use braid_spec::model::{OnPluginError, Stream};
+use braid_wasm_host::Applier;
+
+use crate::prepare::Prepared;
+
+/// So many late rows of one view are kept in one epoch; more are counted.
+const LATE_ROWS_KEPT_MAX: usize = 10_000;
+
+/// One plugin on its way, with what to do about its failures.
+struct Step {
+    plugin: String,
+    applier: Applier,
+    on_error: OnPluginError,
+}
+
+/// A stream: what it reads, and the plugins in order.
+struct Pipe {
+    stream: Stream,
+    steps: Vec<Step>,
+}
+
+/// See the module.
+pub struct DeploymentJob {
+    engine: EngineJob,
+    /// The inputs that some view reads.
+    read: Vec<String>,
+    pipes: Vec<Pipe>,
+    event_time: BTreeMap<String, String>,
+    contribution: Contribution,
+}
+
+impl DeploymentJob {
+    /// A job that has seen nothing.
+    pub fn new(prepared: &Prepared) -> Self {
+        let deployment = &prepared.deployment;
+        let step = |name: &String| {
+            Some(Step {
+                plugin: name.clone(),
+                applier: prepared.plugins.get(name)?.applier(),
+                on_error: deployment.plugins.get(name)?.on_error,
+            })
+        };
+        Self {
+            engine: prepared.engine.job(),
+            read: prepared.engine.views().values().flat_map(|view| view.inputs.keys().cloned()).collect(),
+            pipes: deployment
+                .streams
+                .iter()
+                .map(|stream| Pipe { stream: stream.clone(), steps: stream.apply.iter().filter_map(step).collect() })
+                .collect(),
+            event_time: deployment
+                .sources
+                .iter()
+                .filter_map(|(name, source)| Some((name.clone(), source.watermark.as_ref()?.event_time.clone())))
+                .collect(),
+            contribution: Contribution::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Job for DeploymentJob {
+    fn begin(&mut self, _: u64, late_before: Option<i64>) {
+        self.contribution = Contribution::default();
+        self.engine.begin(late_before);
+    }
+
+    async fn feed(&mut self, source: &str, rows: Rows) -> Result<(), JobError> {
+        if let Some(column) = self.event_time.get(source)
+            && let Some(latest) = latest_ms(&rows.batch, column)
+        {
+            let seen = self.contribution.event_time_max.entry(source.to_string()).or_insert(latest);
+            *seen = latest.max(*seen);
+        }
+        let mut flowing: Vec<(&str, Rows)> = vec![];
+        for pipe in &mut self.pipes {
+            let mut parents: Vec<Rows> = vec![];
+            for from in &pipe.stream.from {
+                parents.extend((from == source).then(|| rows.clone()));
+                parents.extend(flowing.iter().filter(|(name, _)| name == from).map(|(_, rows)| rows.clone()));
+            }
+            for mut rows in parents {
+                for step in &mut pipe.steps {
+                    rows = step.apply(source, rows, &mut self.contribution)?;
+                }
+                if self.read.contains(&pipe.stream.name) {
+                    self.engine.feed(&pipe.stream.name, &rows.batch).await?;
+                }
+                flowing.push((&pipe.stream.name, rows));
+            }
+        }
+        if self.read.iter().any(|input| input == source) {
+            self.engine.feed(source, &rows.batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<Contribution, JobError> {
+        let result = self.engine.finish().await?;
+        let mut contribution = std::mem::take(&mut self.contribution);
+        contribution.deltas = result.deltas;
+        for (view, batches) in result.late {
+            contribution.late.insert(view, json_rows(&batches, LATE_ROWS_KEPT_MAX)?);
+        }
+        Ok(contribution)
+    }
+}
+
+impl Step {
+    /// One crossing of the sandbox. Records on which the plugin fails leave the stream here.
+    fn apply(&mut self, source: &str, rows: Rows, contribution: &mut Contribution) -> Result<Rows, JobError> {
+        let applied = self.applier.apply(&rows.batch);
+        for failed in &applied.failed {
+            let reason = format!("plugin `{}`: {}", self.plugin, failed.reason);
+            match self.on_error {
+                OnPluginError::Fail => {
+                    return Err(JobError::Plugin { plugin: self.plugin.clone(), reason: failed.reason.clone() });
+                }
+                OnPluginError::Skip => *contribution.skipped.entry(source.to_string()).or_default() += 1,
+                OnPluginError::DeadLetter => {
+                    let row = json_rows(&[rows.batch.slice(failed.row, 1)], 1)?.pop().unwrap_or_default();
+                    // A row that an earlier plugin made has the position of none; its batch's first stands for it.
+                    let at = failed.row.min(rows.offsets.len().saturating_sub(1));
+                    let offset = if rows.offsets.is_empty() { -1 } else { rows.offsets.value(at) };
+                    let bad = BadRecord::new(rows.partition.clone(), offset, reason, row.as_bytes());
+                    contribution.bad.entry(source.to_string()).or_default().push(bad);
+                }
+            }
+        }
+        Ok(Rows { batch: applied.batch, ..rows })
+    }
+}
+
+/// The greatest event time of a batch, in milliseconds.
+fn latest_ms(batch: &RecordBatch, column: &str) -> Option<i64> {
+    let column = batch.column_by_name(column)?;
+    match column.data_type() {
+        DataType::Timestamp(TimeUnit::Millisecond, _) => max(column.as_primitive::<TimestampMillisecondType>()),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            max(column.as_primitive::<TimestampMicrosecondType>()).map(|at| at.div_euclid(1_000))
+        }
+        _ => None,
+    }
+}
+
+/// Rows as JSON objects, at most so many.
+fn json_rows(batches: &[RecordBatch], rows_max: usize) -> Result<Vec<String>, JobError> {
+    let bug = |error: arrow::error::ArrowError| JobError::Bug(error.to_string());
+    let mut left = rows_max;
+    let mut writer = LineDelimitedWriter::new(vec![]);
+    for batch in batches {
+        let part = batch.slice(0, left.min(batch.num_rows()));
+        left -= part.num_rows();
+        writer.write(&part).map_err(bug)?;
+    }
+    writer.finish().map_err(bug)?;
+    Ok(String::from_utf8_lossy(&writer.into_inner()).lines().map(str::to_string).collect())
+}

@@ -1,0 +1,208 @@
+//! Wiring: a prepared deployment becomes the layers that run it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use braid_connect::SourceContext;
+use braid_engine::Reader;
+use braid_kernel::base::{BaseWriter, OnProgress};
+use braid_kernel::ledger::Ledger;
+use braid_kernel::manifest::{BaseBy, Open};
+use braid_kernel::notices::{DEAD_LETTERS, LATE_ROWS, dead_letters_schema, late_rows_schema};
+use braid_kernel::serve::{Board, Snapshot};
+use braid_kernel::speed::{EventTime, Settings, Speed};
+use braid_kernel::{Clock, Ingest, Manifest, Merge, Segments, Store, TableKind};
+use braid_spec::model::{self, OnBadRecord};
+use braid_storage::ParquetSegments;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::clock::SystemClock;
+use crate::failure::Failure;
+use crate::job::DeploymentJob;
+use crate::outlet::Outlet;
+use crate::prepare::{Prepared, output_mode};
+
+/// Rows in a batch on their way from a source.
+const BATCH_ROWS: usize = 8_192;
+
+/// A deployment's layers, ready to run.
+pub struct Layers {
+    pub speed: Speed,
+    pub base: Arc<BaseWriter>,
+    pub board: Board,
+    pub reader: Arc<Reader>,
+    pub ingest: BTreeMap<String, Arc<dyn Ingest>>,
+    pub store: Arc<dyn Store>,
+    pub id: String,
+    pub run_id: String,
+}
+
+/// Who writes the base in this deployment's layout.
+pub fn base_by(layout: &model::Layout) -> BaseBy {
+    match layout.base {
+        model::BaseBy::Fold => BaseBy::Fold,
+        model::BaseBy::Recompute => BaseBy::Recompute,
+    }
+}
+
+/// Answers over a store's segments: the views, and the tables about the processing.
+pub fn reader(prepared: &Prepared, segments: Arc<dyn Segments>) -> Reader {
+    Reader::new(prepared.engine.clone(), segments)
+        .with_ledger(DEAD_LETTERS, dead_letters_schema())
+        .with_ledger(LATE_ROWS, late_rows_schema())
+}
+
+/// Opens the deployment's store.
+pub fn open_store(prepared: &Prepared) -> Result<(Arc<dyn Store>, Arc<dyn Segments>), Failure> {
+    let store = braid_storage::open(&prepared.deployment.store).map_err(Failure::environment)?;
+    let segments = Arc::new(ParquetSegments::new(store.clone()));
+    Ok((store, segments))
+}
+
+/// Takes over the store and wires everything. From here on an earlier process on the same store is fenced.
+pub async fn layers(prepared: &Arc<Prepared>, on_progress: Option<OnProgress>) -> Result<Layers, Failure> {
+    let deployment = &prepared.deployment;
+    let (store, segments) = open_store(prepared)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let run_id = Uuid::new_v4().to_string();
+    let ledger = Ledger::open(store.clone(), clock.clone(), run_id.clone(), opening(prepared))
+        .await
+        .map_err(Failure::environment)?;
+    let board = Board::new(Snapshot { manifest: ledger.manifest(), ..Snapshot::default() });
+    let ledger = Arc::new(Mutex::new(ledger));
+    let for_job = prepared.clone();
+    let base = BaseWriter {
+        ledger: ledger.clone(),
+        segments: segments.clone(),
+        merge: Arc::new(prepared.engine.clone()),
+        job: Box::new(move || Box::new(DeploymentJob::new(&for_job))),
+        board: board.clone(),
+        clock: clock.clone(),
+        on_progress,
+    };
+    base.enter(deployment.layout.log == model::LogKeep::Forever).await.map_err(Failure::runtime)?;
+    let manifest = ledger.lock().await.manifest();
+
+    let mut sources = BTreeMap::new();
+    let mut ingest = BTreeMap::new();
+    for (name, source) in &deployment.sources {
+        let context = SourceContext {
+            name: name.clone(),
+            journal: store.clone(),
+            projection: None,
+            batch_rows: BATCH_ROWS,
+            epoch_rows: deployment.layout.epoch_rows,
+        };
+        let open = braid_connect::source(source, context)
+            .map_err(|error| Failure::Environment(format!("source `{name}`: {error}")))?;
+        sources.insert(name.clone(), open.source);
+        ingest.extend(open.ingest.map(|ingest| (name.clone(), ingest)));
+    }
+    let mut sinks = BTreeMap::new();
+    for name in deployment.sinks.keys() {
+        sinks.insert(name.clone(), Box::new(outlet(prepared, name, &manifest, &*segments).await?) as _);
+    }
+    let speed = Speed {
+        ledger,
+        sources,
+        job: Box::new(DeploymentJob::new(prepared)),
+        segments: segments.clone(),
+        sinks,
+        board: board.clone(),
+        clock,
+        settings: settings(prepared, &run_id),
+        memory: Default::default(),
+    };
+    let reader = Arc::new(reader(prepared, segments));
+    Ok(Layers { speed, base: Arc::new(base), board, reader, ingest, store, id: id(prepared), run_id })
+}
+
+/// The query's id: the same over restarts, another for another deployment or store.
+fn id(prepared: &Prepared) -> String {
+    let name = format!("{}\n{}", prepared.deployment.name, prepared.deployment.store);
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
+}
+
+/// What each table is made of: when it changes, what is stored no longer means what the file says.
+fn opening(prepared: &Prepared) -> Open {
+    let mut definitions = BTreeMap::new();
+    let mut kinds = BTreeMap::new();
+    for (name, view) in prepared.engine.views() {
+        let mut definition = view.definition.clone();
+        for stream in prepared.deployment.streams.iter().filter(|stream| view.inputs.contains_key(&stream.name)) {
+            for plugin in stream.apply.iter().filter_map(|plugin| prepared.plugins.get(plugin)) {
+                definition.push_str(&format!("\nplugin {}", plugin.digest()));
+            }
+        }
+        definitions.insert(name.clone(), digest(&definition));
+        kinds.insert(name.clone(), view.kind);
+    }
+    for table in [DEAD_LETTERS, LATE_ROWS] {
+        definitions.insert(table.into(), "1".into());
+        kinds.insert(table.into(), TableKind::Ledger);
+    }
+    Open {
+        deployment: prepared.deployment.name.clone(),
+        layout: prepared.deployment.layout.name.clone(),
+        definitions,
+        kinds,
+    }
+}
+
+fn digest(text: &str) -> String {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()).simple().to_string()
+}
+
+fn settings(prepared: &Prepared, run_id: &str) -> Settings {
+    let sources = &prepared.deployment.sources;
+    let keep_bad: BTreeSet<String> = sources
+        .iter()
+        .filter(|(_, source)| source.on_bad_record == OnBadRecord::DeadLetter)
+        .map(|(name, _)| name.clone())
+        .collect();
+    let event_time = sources
+        .iter()
+        .filter_map(|(name, source)| {
+            let watermark = source.watermark.as_ref()?;
+            let delay_ms = watermark.delay.as_millis() as i64;
+            let idle_ms = watermark.idle_timeout.map(|idle| idle.as_millis() as i64);
+            Some((name.clone(), EventTime { delay_ms, idle_ms }))
+        })
+        .collect();
+    Settings {
+        id: id(prepared),
+        run_id: run_id.into(),
+        name: prepared.deployment.name.clone(),
+        every: prepared.deployment.layout.epoch_every,
+        event_time,
+        keep_bad,
+    }
+}
+
+/// A sink, with the state that its output mode needs.
+async fn outlet(
+    prepared: &Prepared,
+    name: &str,
+    manifest: &Manifest,
+    segments: &dyn Segments,
+) -> Result<Outlet, Failure> {
+    let sink = &prepared.deployment.sinks[name];
+    let view = &prepared.engine.views()[&sink.from];
+    let mut output = prepared.engine.output(&sink.from, output_mode(sink.output_mode)).map_err(Failure::Invalid)?;
+    if view.kind == TableKind::Keyed {
+        let mut parts: Vec<RecordBatch> = vec![];
+        let deltas = manifest.deltas(&sink.from).map_err(Failure::runtime)?;
+        let base = manifest.tables.get(&sink.from).map_or(&[][..], |table| &table.base);
+        for segment in base.iter().chain(deltas.iter().flat_map(|delta| &delta.segments)) {
+            parts.extend(segments.read(segment).await.map_err(Failure::runtime)?);
+        }
+        let state = prepared.engine.merge(&sink.from, &parts).map_err(Failure::runtime)?;
+        output.seed(&state, manifest.watermark).map_err(Failure::runtime)?;
+    }
+    let writer = format!("{}-{name}", prepared.deployment.name);
+    let to = braid_connect::sink(&writer, &sink.to, view.schema.clone())
+        .map_err(|error| Failure::Environment(format!("sink `{name}`: {error}")))?;
+    Ok(Outlet::new(sink.from.clone(), output, to))
+}

@@ -1,0 +1,41 @@
+//! A query's way out: the view's deltas, by output mode, into a sink.
+
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use braid_engine::Output;
+use braid_kernel::{EpochOutput, Sink, SinkError, SinkReport};
+
+/// One entry under `sinks:`.
+pub struct Outlet {
+    view: String,
+    output: Output,
+    to: Box<dyn braid_connect::Output>,
+    /// What the last epoch came to: an epoch that is tried again must not be merged twice.
+    last: Option<(u64, Vec<RecordBatch>)>,
+}
+
+impl Outlet {
+    /// A view's output, whose state was seeded, into a sink.
+    pub fn new(view: String, output: Output, to: Box<dyn braid_connect::Output>) -> Self {
+        Self { view, output, to, last: None }
+    }
+}
+
+#[async_trait]
+impl Sink for Outlet {
+    async fn write(&mut self, epoch: u64, epoch_rows: &EpochOutput<'_>) -> Result<SinkReport, SinkError> {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != epoch) {
+            let none = vec![];
+            let delta = epoch_rows.deltas.get(&self.view).unwrap_or(&none);
+            let rows = self
+                .output
+                .apply(delta, epoch_rows.late_before, epoch_rows.final_before)
+                .await
+                .map_err(|error| SinkError::Fatal(error.to_string()))?;
+            self.last = Some((epoch, rows));
+        }
+        let rows = self.last.as_ref().map_or(&[][..], |(_, rows)| rows);
+        self.to.write(epoch, rows).await?;
+        Ok(SinkReport { rows: rows.iter().map(|batch| batch.num_rows() as u64).sum() })
+    }
+}

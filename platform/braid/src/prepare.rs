@@ -1,0 +1,169 @@
+//! From a file's path to a deployment that can run: its YAML, its plugins and its queries, with every mistake found.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::SchemaRef;
+use braid_engine::{Catalog, Engine, EventTime, Input, OutputMode, StaticInput};
+use braid_spec::model::{self, Deployment};
+use braid_spec::{Diagnostics, LoadOptions, SourceMap};
+use braid_wasm_host::Plugin;
+
+use crate::cli::{Output, Target};
+use crate::failure::Failure;
+
+/// A deployment whose parts fit together.
+pub struct Prepared {
+    pub deployment: Deployment,
+    pub engine: Engine,
+    pub plugins: BTreeMap<String, Plugin>,
+    pub inputs: BTreeMap<String, Input>,
+}
+
+/// Reads and checks a deployment. Static tables are read too: their rows are part of the plans.
+pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failure> {
+    let options = LoadOptions { layout: target.layout.clone(), ..LoadOptions::default() };
+    let loaded = braid_spec::load(&target.deployment, &options).map_err(|mistakes| render(&mistakes, output))?;
+    let mut deployment = loaded.deployment;
+    if let Some(store) = &target.store {
+        deployment.store = store.clone();
+    }
+    let mut mistakes = Diagnostics::default();
+    let plugins = load_plugins(&deployment, &loaded.source_map, &mut mistakes);
+    let inputs = inputs(&deployment, &plugins, &loaded.source_map, &mut mistakes);
+    let statics = statics(&deployment, &loaded.source_map, &mut mistakes).await;
+    if !mistakes.list.is_empty() {
+        return Err(render(&mistakes, output));
+    }
+    let views = deployment.views.iter().map(|(name, view)| (name.clone(), view.sql.clone())).collect();
+    let engine = match Engine::compile(Catalog { inputs: inputs.clone(), statics, views }).await {
+        Ok(engine) => engine,
+        Err(errors) => {
+            for error in errors {
+                let path = format!("views.{}.sql", error.view);
+                mistakes.list.push(loaded.source_map.diagnostic(&path, error.position, error.message, error.hint));
+            }
+            return Err(render(&mistakes, output));
+        }
+    };
+    for (name, sink) in &deployment.sinks {
+        if let Err(reason) = engine.output(&sink.from, output_mode(sink.output_mode)) {
+            let path = format!("sinks.{name}.output_mode");
+            mistakes.list.push(loaded.source_map.diagnostic(&path, None, reason, None));
+        }
+    }
+    if !mistakes.list.is_empty() {
+        return Err(render(&mistakes, output));
+    }
+    Ok(Prepared { deployment, engine, plugins, inputs })
+}
+
+fn render(mistakes: &Diagnostics, output: Output) -> Failure {
+    match output {
+        Output::Json => {
+            Failure::Invalid(serde_json::to_string_pretty(mistakes).unwrap_or_else(|_| mistakes.to_string()))
+        }
+        _ => Failure::Invalid(mistakes.to_string()),
+    }
+}
+
+/// The engine's word for an output mode.
+pub fn output_mode(mode: model::OutputMode) -> OutputMode {
+    match mode {
+        model::OutputMode::Append => OutputMode::Append,
+        model::OutputMode::Update => OutputMode::Update,
+        model::OutputMode::Complete => OutputMode::Complete,
+    }
+}
+
+fn load_plugins(deployment: &Deployment, map: &SourceMap, mistakes: &mut Diagnostics) -> BTreeMap<String, Plugin> {
+    let mut plugins = BTreeMap::new();
+    for (name, plugin) in &deployment.plugins {
+        match Plugin::load(name, &plugin.component, plugin.limits) {
+            Ok(loaded) => {
+                plugins.insert(name.clone(), loaded);
+            }
+            Err(error) => {
+                let path = format!("plugins.{name}.component");
+                mistakes.list.push(map.diagnostic(&path, None, error.to_string(), None));
+            }
+        }
+    }
+    plugins
+}
+
+/// Everything that SQL can read from: sources as they are, and streams as their plugins leave them.
+fn inputs(
+    deployment: &Deployment,
+    plugins: &BTreeMap<String, Plugin>,
+    map: &SourceMap,
+    mistakes: &mut Diagnostics,
+) -> BTreeMap<String, Input> {
+    let mut inputs: BTreeMap<String, Input> = deployment
+        .sources
+        .iter()
+        .map(|(name, source)| {
+            let watermark = source.watermark.as_ref().map(|watermark| EventTime {
+                column: watermark.event_time.clone(),
+                delay_ms: watermark.delay.as_millis() as i64,
+            });
+            (name.clone(), Input { schema: source.schema.clone(), watermark })
+        })
+        .collect();
+    for stream in &deployment.streams {
+        let parents: Vec<&Input> = stream.from.iter().filter_map(|name| inputs.get(name)).collect();
+        let Some(first) = parents.first() else { continue };
+        if let Some((other, name)) =
+            parents.iter().zip(&stream.from).find(|(other, _)| other.schema.fields() != first.schema.fields())
+        {
+            let message = format!(
+                "`{}` has the columns {} and `{name}` has {}",
+                stream.from[0],
+                columns(&first.schema),
+                columns(&other.schema)
+            );
+            let hint = Some("streams that are joined into one have the same columns in the same order".to_string());
+            mistakes.list.push(map.diagnostic(&format!("streams.{}.from", stream.name), None, message, hint));
+            continue;
+        }
+        let mut schema = first.schema.clone();
+        let watermark = first.watermark.clone();
+        for plugin in stream.apply.iter().filter_map(|name| plugins.get(name)) {
+            match plugin.describe(&schema) {
+                Ok(described) => schema = described,
+                Err(error) => {
+                    let path = format!("streams.{}.apply", stream.name);
+                    mistakes.list.push(map.diagnostic(&path, None, error.to_string(), None));
+                }
+            }
+        }
+        let watermark = watermark.filter(|watermark| schema.field_with_name(&watermark.column).is_ok());
+        inputs.insert(stream.name.clone(), Input { schema, watermark });
+    }
+    inputs
+}
+
+fn columns(schema: &SchemaRef) -> String {
+    let columns: Vec<_> =
+        schema.fields().iter().map(|field| format!("{}: {}", field.name(), field.data_type())).collect();
+    format!("({})", columns.join(", "))
+}
+
+async fn statics(
+    deployment: &Deployment,
+    map: &SourceMap,
+    mistakes: &mut Diagnostics,
+) -> BTreeMap<String, StaticInput> {
+    let mut statics = BTreeMap::new();
+    for (name, table) in &deployment.tables {
+        match braid_connect::read_table(table).await {
+            Ok(batches) => {
+                statics.insert(name.clone(), StaticInput { schema: table.schema.clone(), batches });
+            }
+            Err(error) => {
+                let path = format!("tables.{name}.file");
+                mistakes.list.push(map.diagnostic(&path, None, error.to_string(), None));
+            }
+        }
+    }
+    statics
+}
