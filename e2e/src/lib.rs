@@ -12,3 +12,9 @@ pub mod ysb;
 mod cases;
 #[cfg(test)]
 mod kafka_tests;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod quijote;
+#[cfg(test)]
+mod retail;
