@@ -316,11 +316,7 @@ pub enum SinkKind {
     /// Parquet files in a directory: a local path or an object store URL.
     Parquet { path: String },
     /// A Kafka topic. The row becomes a JSON value, or the columns `key` and `value` are taken if the view has them.
-    Kafka {
-        brokers: String,
-        topic: String,
-        client: BTreeMap<String, String>,
-    },
+    Kafka { brokers: String, topic: String, client: BTreeMap<String, String> },
     /// Kept in memory and queryable under the sink's name.
     Memory,
 }

@@ -1,0 +1,424 @@
+//! Right values made into a deployment, with the checks that need one entry only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use crate::diagnostics::Diagnostic;
+use crate::model::{
+    Csv, Files, Format, Http, Kafka, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Rate, Sink,
+    SinkKind, Socket, Source, SourceKind, StartingOffsets, StaticTable, Watermark,
+};
+use crate::source_map::{SourceMap, join};
+use crate::suggest::did_you_mean;
+use crate::value::Fields;
+
+/// The columns of a Kafka record that a schema may name beside those of the value.
+const KAFKA_COLUMNS: &[&str] = &["key", "topic", "partition", "offset", "timestamp"];
+
+/// Options of the Kafka client that Braid sets itself, and what to use in their place.
+const KAFKA_OWNED: &[(&str, &str)] = &[
+    ("bootstrap.servers", "say `brokers`"),
+    ("metadata.broker.list", "say `brokers`"),
+    ("auto.offset.reset", "say `starting_offsets`"),
+    ("enable.auto.commit", "leave it out: offsets are kept in the manifest"),
+    ("enable.auto.offset.store", "leave it out: offsets are kept in the manifest"),
+];
+
+/// Schemes of a store.
+const STORE_SCHEMES: &[&str] = &["file", "s3", "gs", "az", "memory"];
+
+/// Makes the parts of a deployment, noting mistakes.
+pub(crate) struct Builder<'a> {
+    pub map: &'a SourceMap,
+    pub mistakes: &'a mut Vec<Diagnostic>,
+    /// The deployment file's folder.
+    pub folder: &'a Path,
+    /// The working directory.
+    pub working: &'a Path,
+    pub check_files: bool,
+}
+
+impl Builder<'_> {
+    fn wrong(&mut self, path: &str, message: impl Into<String>, expected: Option<String>, hint: Option<String>) {
+        let mut mistake = self.map.at_value(path, message).hint(hint);
+        mistake.expected = expected;
+        self.mistakes.push(mistake);
+    }
+
+    /// The deployment's name, checked.
+    pub(crate) fn name(&mut self, root: &Fields) -> String {
+        let name = root.text("name");
+        let right = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if !name.is_empty() && (!name.chars().all(right) || name.starts_with('-') || name.len() > 63) {
+            let better: String = name.to_lowercase().chars().map(|c| if right(c) { c } else { '-' }).take(63).collect();
+            let better = better.trim_matches('-');
+            let hint = (!better.is_empty()).then(|| format!("write `{better}`"));
+            let expected = Some("lower-case letters, digits and dashes, at most 63".to_owned());
+            self.wrong("name", "this cannot be a deployment's name", expected, hint);
+        }
+        name
+    }
+
+    /// The store's URL; a relative one starts at the working directory.
+    pub(crate) fn store(&mut self, root: &Fields, name: &str) -> String {
+        let Some(store) = root.text_maybe("store") else {
+            return self.absolute(&format!("./data/{name}"));
+        };
+        let expected =
+            Some("a URL such as `file://./data`, `s3://bucket/folder`, `gs://…`, `az://…` or `memory://`".into());
+        match store.split_once("://") {
+            Some(("file", path)) if !path.is_empty() => self.absolute(path),
+            Some(("memory", _)) => store,
+            Some((scheme, rest)) if STORE_SCHEMES.contains(&scheme) && !rest.is_empty() && !rest.starts_with('/') => {
+                store
+            }
+            Some((scheme, _)) if STORE_SCHEMES.contains(&scheme) => {
+                self.wrong("store", "the store's URL says no place", expected, None);
+                store
+            }
+            Some((scheme, _)) => {
+                let hint = did_you_mean(scheme, STORE_SCHEMES.iter().copied());
+                self.wrong("store", "the store's URL has a scheme that is unknown", expected, hint);
+                store
+            }
+            None => {
+                let written = matches!(self.map.written("store"), Some(written) if written == store);
+                let hint = written.then(|| format!("write `file://{store}`"));
+                self.wrong("store", "the store is no URL", expected, hint);
+                store
+            }
+        }
+    }
+
+    fn absolute(&self, path: &str) -> String {
+        let path = if Path::new(path).is_absolute() {
+            PathBuf::from(path)
+        } else {
+            let relative = path.strip_prefix("./").unwrap_or(path);
+            self.working.join(relative)
+        };
+        format!("file://{}", path.display())
+    }
+
+    pub(crate) fn source(&mut self, fields: &Fields) -> Source {
+        let from = self.source_kind(fields);
+        let (default, in_files) = match from {
+            SourceKind::Files(_) => (None, true),
+            SourceKind::Kafka(_) => (None, false),
+            SourceKind::Socket(_) => (Some(Format::Text), false),
+            SourceKind::Http(_) => (Some(Format::Json), false),
+            SourceKind::Rate(_) => (Some(Format::Native), false),
+        };
+        let extra = if matches!(from, SourceKind::Kafka(_)) { KAFKA_COLUMNS } else { &[] };
+        let known_kind = ["files", "kafka", "socket", "http", "rate"].iter().any(|kind| fields.has(kind));
+        let (format, schema) = if matches!(from, SourceKind::Rate(_)) && known_kind {
+            for key in ["format", "schema"] {
+                if fields.has(key) {
+                    let message = format!("a rate source has no `{key}`: it makes rows itself");
+                    let mistake = self.map.at_key(&fields.path_of(key), message);
+                    let hint = "remove it; the columns are `timestamp` (a timestamp) and `value` (a long)";
+                    self.mistakes.push(mistake.hint(Some(hint)));
+                }
+            }
+            (Format::Native, rate_schema())
+        } else {
+            let format = self.format(fields, default.filter(|_| known_kind), in_files || !known_kind);
+            let schema = self.schema(fields, &format, extra);
+            (format, schema)
+        };
+        Source {
+            from,
+            format,
+            watermark: self.watermark(fields, &schema),
+            schema,
+            on_bad_record: match fields.text("on_bad_record").as_str() {
+                "fail" => OnBadRecord::Fail,
+                "drop" => OnBadRecord::Drop,
+                _ => OnBadRecord::DeadLetter,
+            },
+        }
+    }
+
+    fn source_kind(&mut self, fields: &Fields) -> SourceKind {
+        let part = |name: &str| fields.fields(name).cloned().unwrap_or_default();
+        if fields.has("files") {
+            let files = part("files");
+            SourceKind::Files(Files {
+                path: files.text("path"),
+                max_files_per_trigger: files.whole_maybe("max_files_per_trigger"),
+                max_bytes_per_trigger: files.whole_maybe("max_bytes_per_trigger"),
+                latest_first: files.flag("latest_first"),
+            })
+        } else if fields.has("kafka") {
+            let kafka = part("kafka");
+            SourceKind::Kafka(self.kafka(&kafka))
+        } else if fields.has("socket") {
+            let socket = part("socket");
+            SourceKind::Socket(Socket {
+                host: socket.text("host"),
+                // The table of keys bounds it.
+                port: u16::try_from(socket.whole("port")).unwrap_or_default(),
+            })
+        } else if fields.has("http") {
+            SourceKind::Http(Http { body_bytes_max: part("http").whole("max_body") })
+        } else {
+            let rate = part("rate");
+            SourceKind::Rate(Rate {
+                rows_per_second: rate.whole("rows_per_second"),
+                ramp_up_time: rate.duration("ramp_up_time"),
+                num_partitions: rate.whole("num_partitions"),
+                rows_max: rate.whole_maybe("rows_max"),
+            })
+        }
+    }
+
+    fn kafka(&mut self, fields: &Fields) -> Kafka {
+        let subscribe = fields.list("subscribe");
+        self.no_repeats(&subscribe, &fields.path_of("subscribe"), "the topic");
+        let starting_offsets = fields.offsets("starting_offsets");
+        if let (StartingOffsets::Given(topics), false) = (&starting_offsets, fields.is_bad("subscribe")) {
+            for topic in topics.keys().filter(|topic| !subscribe.contains(topic)) {
+                let path = join(&fields.path_of("starting_offsets"), topic);
+                let hint = did_you_mean(topic, subscribe.iter().map(String::as_str));
+                let mistake = self.map.at_key(&path, "offsets for a topic that is not subscribed");
+                self.mistakes.push(mistake.hint(hint));
+            }
+        }
+        Kafka {
+            brokers: self.brokers(fields),
+            subscribe,
+            starting_offsets,
+            max_offsets_per_trigger: fields.whole_maybe("max_offsets_per_trigger"),
+            fail_on_data_loss: fields.flag("fail_on_data_loss"),
+            client: self.client(fields),
+        }
+    }
+
+    fn brokers(&mut self, fields: &Fields) -> String {
+        let brokers = fields.text("brokers");
+        if fields.text_maybe("brokers").is_some() && crate::address::check_brokers(&brokers).is_err() {
+            let expected = Some("`host:port`, several with commas".to_owned());
+            self.wrong(&fields.path_of("brokers"), "this is no list of brokers", expected, None);
+        }
+        brokers
+    }
+
+    fn client(&mut self, fields: &Fields) -> BTreeMap<String, String> {
+        let client = fields.pairs("client");
+        for (option, advice) in KAFKA_OWNED {
+            if client.contains_key(*option) {
+                let path = self.option_path(fields, option);
+                let mistake = self.map.at_key(&path, format!("`{option}` is set by Braid"));
+                self.mistakes.push(mistake.hint(Some(*advice)));
+            }
+        }
+        let inner = fields.path_of("client");
+        for option in fields.dotted.keys().filter(|option| self.map.has(&join(&inner, option))) {
+            let mistake = self.map.at_key(&join(&inner, option), format!("`{option}` stands beside `client` too"));
+            self.mistakes.push(mistake.hint(Some("remove one of the two")));
+        }
+        client
+    }
+
+    fn option_path(&self, fields: &Fields, option: &str) -> String {
+        [option.to_owned(), format!("kafka.{option}"), format!("client.{option}")]
+            .iter()
+            .map(|key| fields.path_of(key))
+            .find(|path| self.map.has(path))
+            .unwrap_or_else(|| fields.path.clone())
+    }
+
+    fn format(&mut self, fields: &Fields, default: Option<Format>, in_files: bool) -> Format {
+        let Some(choice) = fields.fields("format") else {
+            if !fields.has("format") && default.is_none() {
+                let mistake = self.map.at_key(&fields.path, "the key `format` is missing");
+                self.mistakes.push(mistake.expected("`format`: one of `json`, `csv`, `text`, `parquet`"));
+            }
+            // `Native` checks no schema: a missing format is one mistake, not two.
+            return default.unwrap_or(Format::Native);
+        };
+        if let Some(csv) = choice.fields("csv") {
+            return Format::Csv(self.csv(csv, in_files));
+        }
+        if choice.has("parquet") && !in_files {
+            let expected = Some("one of `json`, `csv`, `text`".to_owned());
+            self.wrong(&fields.path_of("format"), "Parquet is read from files only", expected, None);
+        }
+        match () {
+            () if choice.has("json") => Format::Json,
+            () if choice.has("text") => Format::Text,
+            () if choice.has("parquet") => Format::Parquet,
+            () => Format::Native,
+        }
+    }
+
+    fn csv(&mut self, csv: &Fields, in_files: bool) -> Csv {
+        let header = csv.flag_maybe("header").unwrap_or(in_files);
+        if header && !in_files {
+            let hint = Some("remove it: the values stand in the order of the schema".to_owned());
+            self.wrong(&csv.path_of("header"), "only files have a header", None, hint);
+        }
+        let (delimiter, quote) = (csv.character("delimiter"), csv.character("quote"));
+        for (key, character) in [("delimiter", delimiter), ("quote", quote)] {
+            if matches!(character, b'\n' | b'\r') {
+                self.wrong(&csv.path_of(key), "a line's end cannot be used here", None, None);
+            }
+        }
+        if delimiter == quote && !csv.is_bad("delimiter") && !csv.is_bad("quote") {
+            self.wrong(&csv.path_of("quote"), "`delimiter` and `quote` are the same", None, None);
+        }
+        Csv { header, delimiter, quote, null_value: csv.text_maybe("null_value") }
+    }
+
+    fn schema(&mut self, fields: &Fields, format: &Format, extra: &[&str]) -> SchemaRef {
+        let schema = fields.columns("schema");
+        match (format, schema) {
+            (Format::Native, schema) => schema.unwrap_or_else(|| Arc::new(Schema::empty())),
+            (Format::Text, None) if !fields.has("schema") => text_schema(),
+            (_, None) => {
+                if !fields.has("schema") {
+                    let mistake = self.map.at_key(&fields.path, "the key `schema` is missing");
+                    self.mistakes.push(
+                        mistake.expected("`schema`: a map from columns to types, such as `{id: long, name: string}`"),
+                    );
+                }
+                Arc::new(Schema::empty())
+            }
+            (Format::Text, Some(schema)) => {
+                let values: Vec<&Field> = schema
+                    .fields()
+                    .iter()
+                    .map(AsRef::as_ref)
+                    .filter(|field| !extra.contains(&field.name().as_str()))
+                    .collect();
+                if !matches!(values.as_slice(), [one] if one.data_type() == &DataType::Utf8) {
+                    let mistake = self.map.at_key(&fields.path_of("schema"), "text has one column, and it is a string");
+                    self.mistakes.push(mistake.expected("`{value: string}`, or no `schema`"));
+                }
+                schema
+            }
+            (_, Some(schema)) => schema,
+        }
+    }
+
+    fn watermark(&mut self, fields: &Fields, schema: &Schema) -> Option<Watermark> {
+        let watermark = fields.fields("watermark")?;
+        let event_time = watermark.text("event_time");
+        let path = watermark.path_of("event_time");
+        let expected = Some("a column of the schema that is a `timestamp` or a `timestamp_millis`".to_owned());
+        let times = || schema.fields().iter().filter(|field| is_time(field)).map(|field| field.name().as_str());
+        match schema.field_with_name(&event_time) {
+            _ if event_time.is_empty() || schema.fields().is_empty() => {}
+            Ok(field) if is_time(field) => {}
+            Ok(_) => {
+                let hint = times().next().map_or_else(
+                    || format!("declare it as `{event_time}: timestamp`, or as `timestamp_millis` if it is a number"),
+                    |time| format!("did you mean `{time}`?"),
+                );
+                self.wrong(&path, "the event time's column is no timestamp", expected, Some(hint));
+            }
+            Err(_) => {
+                let hint = did_you_mean(&event_time, times())
+                    .or_else(|| times().next().map(|time| format!("did you mean `{time}`?")));
+                self.wrong(&path, "the event time's column is not in the schema", expected, hint);
+            }
+        }
+        Some(Watermark {
+            event_time,
+            delay: watermark.duration("delay"),
+            idle_timeout: watermark.duration_maybe("idle_timeout"),
+        })
+    }
+
+    pub(crate) fn table(&mut self, fields: &Fields) -> StaticTable {
+        let format = self.format(fields, Some(Format::Native), true);
+        StaticTable {
+            path: fields.fields("file").map(|file| file.text("path")).unwrap_or_default(),
+            schema: self.schema(fields, &format, &[]),
+            format,
+            refresh: fields.duration_maybe("refresh"),
+        }
+    }
+
+    pub(crate) fn plugin(&mut self, fields: &Fields) -> Plugin {
+        let component = fields.text("component");
+        let beside = self.folder.join(&component);
+        let resolved = if beside.is_file() { beside } else { self.working.join(&component) };
+        if self.check_files && fields.text_maybe("component").is_some() && !resolved.is_file() {
+            let path = fields.path_of("component");
+            let message = "there is no such file, neither beside the deployment file nor in the working directory";
+            let hint = "build the plugin first: `plugins/build` for those of this repository; for your own, \
+                        `cargo build --release --target wasm32-unknown-unknown`, then `braid plugin componentize`";
+            self.wrong(&path, message, None, Some(hint.to_owned()));
+        }
+        let limits = fields.fields("limits").cloned().unwrap_or_default();
+        Plugin {
+            component: resolved,
+            limits: PluginLimits {
+                memory_bytes: limits.whole("memory"),
+                time: limits.duration("time"),
+                output_bytes: limits.whole("output"),
+                stack_bytes: limits.whole("stack"),
+                module_bytes: limits.whole("module"),
+            },
+            on_error: match fields.text("on_error").as_str() {
+                "fail" => OnPluginError::Fail,
+                "skip" => OnPluginError::Skip,
+                _ => OnPluginError::DeadLetter,
+            },
+        }
+    }
+
+    pub(crate) fn sink(&mut self, fields: &Fields) -> Sink {
+        let part = |name: &str| fields.fields(name).cloned().unwrap_or_default();
+        let to = if fields.has("console") {
+            SinkKind::Console { rows_max: usize::try_from(part("console").whole("num_rows")).unwrap_or(usize::MAX) }
+        } else if fields.has("parquet") {
+            SinkKind::Parquet { path: part("parquet").text("path") }
+        } else if fields.has("kafka") {
+            let kafka = part("kafka");
+            SinkKind::Kafka { brokers: self.brokers(&kafka), topic: kafka.text("topic"), client: self.client(&kafka) }
+        } else {
+            SinkKind::Memory
+        };
+        Sink {
+            from: fields.text("from"),
+            output_mode: match fields.text("output_mode").as_str() {
+                "update" => OutputMode::Update,
+                "complete" => OutputMode::Complete,
+                _ => OutputMode::Append,
+            },
+            to,
+        }
+    }
+
+    /// Notes names that a list holds twice.
+    pub(crate) fn no_repeats(&mut self, list: &[String], path: &str, what: &str) {
+        let mut seen = BTreeSet::new();
+        for (number, name) in list.iter().enumerate() {
+            if !seen.insert(name) {
+                let message = format!("{what} stands in this list twice");
+                self.wrong(&format!("{path}[{number}]"), message, None, Some("remove it".to_owned()));
+            }
+        }
+    }
+}
+
+fn is_time(field: &Field) -> bool {
+    matches!(field.data_type(), DataType::Timestamp(_, _))
+}
+
+fn text_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)]))
+}
+
+/// The rows that a rate source makes.
+fn rate_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("timestamp", DataType::Timestamp(TimeUnit::Microsecond, None), true),
+        Field::new("value", DataType::Int64, true),
+    ]))
+}

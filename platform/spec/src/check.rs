@@ -1,0 +1,192 @@
+//! Names that refer to each other: who shares SQL's namespace, who reads whom, and in which order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_schema::SchemaRef;
+
+use crate::build::Builder;
+use crate::diagnostics::Diagnostic;
+use crate::model::{Source, Stream};
+use crate::suggest::did_you_mean;
+use crate::value::Fields;
+
+/// Tables that Braid keeps itself.
+const RESERVED: &[&str] = &["dead_letters", "late_rows"];
+
+/// The maps whose names are tables in SQL, and what an entry is called.
+const NAMESPACE: &[(&str, &str)] =
+    &[("sources", "source"), ("tables", "table"), ("streams", "stream"), ("views", "view")];
+
+impl Builder<'_> {
+    /// Notes names that are taken: SQL knows sources, tables, streams, views and memory sinks by one name each.
+    pub(crate) fn names(&mut self, root: &Fields) {
+        let mut taken: BTreeMap<&String, &str> = BTreeMap::new();
+        let mut found: Vec<Diagnostic> = Vec::new();
+        let memory = |section: &str, entry: &Fields| section == "sinks" && !entry.has("memory");
+        for (section, what) in NAMESPACE.iter().chain(&[("sinks", "memory sink")]) {
+            for (name, entry) in root.named(section).filter(|(_, entry)| !memory(section, entry)) {
+                let mistake = if RESERVED.contains(&name.as_str()) {
+                    Some("is the name of a table that Braid keeps itself".to_owned())
+                } else {
+                    taken.insert(name, what).map(|other| format!("is the name of a {other} already"))
+                };
+                if let Some(mistake) = mistake {
+                    let hint = "give it another name: in SQL, all of these are tables";
+                    found.push(self.map.at_key(&entry.path, format!("`{name}` {mistake}")).hint(Some(hint)));
+                }
+            }
+        }
+        self.mistakes.extend(found);
+    }
+
+    /// Notes sinks of what is no view.
+    pub(crate) fn sinks(&mut self, root: &Fields) {
+        let views = Known::of(root, &["views"]);
+        for (_, sink) in root.named("sinks") {
+            if let Some(from) = sink.text_maybe("from") {
+                self.refer(root, &views, "view", &from, &sink.path_of("from"));
+            }
+        }
+    }
+
+    /// The streams, each after what it reads.
+    pub(crate) fn streams(&mut self, root: &Fields, sources: &BTreeMap<String, Source>) -> Vec<Stream> {
+        let readable = Known::of(root, &["sources", "streams"]);
+        let plugins = Known::of(root, &["plugins"]);
+        let mut waiting: BTreeMap<&String, Stream> = BTreeMap::new();
+        for (name, fields) in root.named("streams") {
+            let (from, apply) = (fields.list("from"), fields.list("apply"));
+            for (key, list, known, what) in
+                [("from", &from, &readable, "source or stream"), ("apply", &apply, &plugins, "plugin")]
+            {
+                let path = fields.path_of(key);
+                for (number, item) in list.iter().enumerate() {
+                    let item_path = format!("{path}[{number}]");
+                    // One name may stand without brackets.
+                    let place = if self.map.has(&item_path) { &item_path } else { &path };
+                    self.refer(root, known, what, item, place);
+                }
+            }
+            self.no_repeats(&from, &fields.path_of("from"), "the name");
+            waiting.insert(name, Stream { name: name.clone(), from, apply });
+        }
+        let ordered = self.order(waiting);
+        self.unions(&ordered, sources);
+        ordered
+    }
+
+    /// Notes a name that means nothing, or something of another kind.
+    fn refer(&mut self, root: &Fields, known: &Known<'_>, what: &str, name: &str, path: &str) {
+        if known.0.contains(name) {
+            return;
+        }
+        let other = NAMESPACE
+            .iter()
+            .chain(&[("plugins", "plugin"), ("sinks", "sink")])
+            .find(|(section, _)| root.named(section).any(|(other, _)| other == name));
+        let message = match other {
+            Some((_, other)) => format!("`{name}` is a {other}; here stands a {what}"),
+            None => format!("there is no {what} of this name"),
+        };
+        let expected = match known.0.is_empty() {
+            true => format!("a {what}; there is none"),
+            false => {
+                let names: Vec<String> = known.0.iter().map(|name| format!("`{name}`")).collect();
+                format!("a {what}: {}", names.join(", "))
+            }
+        };
+        let hint = did_you_mean(name, known.0.iter().copied());
+        self.mistakes.push(self.map.at_value(path, message).expected(expected).hint(hint));
+    }
+
+    /// Takes a stream once all that it reads are taken. What remains reads in circles, or reads such a circle.
+    fn order(&mut self, mut waiting: BTreeMap<&String, Stream>) -> Vec<Stream> {
+        let mut ordered = Vec::with_capacity(waiting.len());
+        loop {
+            let ready: Vec<&String> = waiting
+                .iter()
+                .filter(|(_, stream)| !stream.from.iter().any(|from| waiting.contains_key(from)))
+                .map(|(name, _)| *name)
+                .collect();
+            if ready.is_empty() {
+                break;
+            }
+            ordered.extend(ready.into_iter().filter_map(|name| waiting.remove(name)));
+        }
+        let mut named: BTreeSet<&str> = BTreeSet::new();
+        for start in waiting.keys() {
+            let Some(cycle) = cycle_from(&waiting, start) else { continue };
+            if cycle.iter().any(|name| named.contains(name)) {
+                continue;
+            }
+            let shown: Vec<String> = cycle.iter().chain(cycle.first()).map(|name| format!("`{name}`")).collect();
+            let message = format!("streams read each other in a circle: {}", shown.join(" reads "));
+            let path = format!("streams.{}.from", cycle[0]);
+            let hint = "let one of them read a source instead";
+            self.mistakes.push(self.map.at_key(&path, message).hint(Some(hint)));
+            named.extend(cycle);
+        }
+        ordered
+    }
+
+    /// Notes unions of different columns, as far as they are known: a plugin may change them.
+    fn unions(&mut self, streams: &[Stream], sources: &BTreeMap<String, Source>) {
+        let mut known: BTreeMap<&str, SchemaRef> =
+            sources.iter().map(|(name, source)| (name.as_str(), source.schema.clone())).collect();
+        for stream in streams {
+            let of = |name: &String| known.get(name.as_str()).filter(|schema| !schema.fields().is_empty());
+            let Some(first) = stream.from.first().and_then(of).cloned() else { continue };
+            for (number, name) in stream.from.iter().enumerate().skip(1) {
+                let Some(other) = of(name) else { continue };
+                if let Some(difference) = difference(&first, other) {
+                    let path = format!("streams.{}.from[{number}]", stream.name);
+                    let message = format!("`{name}` and `{}` have different columns: {difference}", stream.from[0]);
+                    let hint = "a stream of several sources is their union; make the columns equal, in the same order";
+                    self.mistakes.push(self.map.at_value(&path, message).hint(Some(hint)));
+                }
+            }
+            if stream.apply.is_empty() {
+                known.insert(&stream.name, first);
+            }
+        }
+    }
+}
+
+/// The names in some of the maps.
+struct Known<'a>(BTreeSet<&'a str>);
+
+impl<'a> Known<'a> {
+    fn of(root: &'a Fields, sections: &[&str]) -> Self {
+        Known(sections.iter().flat_map(|section| root.named(section)).map(|(name, _)| name.as_str()).collect())
+    }
+}
+
+/// A circle that can be reached from a stream, beginning with its least name.
+fn cycle_from<'a>(waiting: &'a BTreeMap<&String, Stream>, start: &'a str) -> Option<Vec<&'a str>> {
+    let mut walked: Vec<&str> = vec![start];
+    loop {
+        let last = waiting.get(&(*walked.last()?).to_owned())?;
+        // Whoever waits, waits for someone who waits.
+        let next = last.from.iter().map(String::as_str).find(|from| waiting.contains_key(&(*from).to_owned()))?;
+        if let Some(at) = walked.iter().position(|name| *name == next) {
+            let mut cycle = walked.split_off(at);
+            let least = cycle.iter().enumerate().min_by_key(|(_, name)| **name)?.0;
+            cycle.rotate_left(least);
+            return Some(cycle);
+        }
+        walked.push(next);
+    }
+}
+
+fn difference(a: &SchemaRef, b: &SchemaRef) -> Option<String> {
+    let columns = |schema: &SchemaRef| -> Vec<String> {
+        schema.fields().iter().map(|field| format!("{}: {}", field.name(), field.data_type())).collect()
+    };
+    let (a, b) = (columns(a), columns(b));
+    if a == b {
+        return None;
+    }
+    let at = a.iter().zip(&b).position(|(a, b)| a != b).unwrap_or(a.len().min(b.len()));
+    let show = |columns: &[String]| columns.get(at).map_or("no column".to_owned(), |column| format!("`{column}`"));
+    Some(format!("{} against {}", show(&b), show(&a)))
+}

@@ -1,0 +1,400 @@
+//! Every key of a deployment file and of a layout file: its name, type, default and meaning. The parser and the JSON Schema
+//! are both made from these tables, so they cannot differ.
+
+use Need::{Default, Must, Optional};
+use Shape::{
+    Address, Character, Columns, Duration, Flag, Format, Group, Many, Named, Offsets, OneOrMany, Pairs, Size, Text,
+    Whole, Word,
+};
+
+/// A key of a map.
+pub(crate) struct Key {
+    pub name: &'static str,
+    pub shape: Shape,
+    pub need: Need,
+    pub doc: &'static str,
+}
+
+/// Whether a key has to be there.
+pub(crate) enum Need {
+    Must,
+    Optional,
+    /// As it would stand in the file.
+    Default(&'static str),
+}
+
+/// What may stand behind a key.
+pub(crate) enum Shape {
+    /// Any text that is not empty.
+    Text,
+    Whole {
+        min: u64,
+        max: u64,
+    },
+    Flag,
+    Duration {
+        min_ms: u64,
+    },
+    Size {
+        min: u64,
+    },
+    Word(&'static [&'static str]),
+    /// `host:port`.
+    Address,
+    /// One ASCII character.
+    Character,
+    /// A list of names, not empty; one name needs no brackets.
+    OneOrMany,
+    /// A list of names.
+    Many,
+    /// A map with these keys.
+    Group(&'static Keys),
+    /// A map from names to such maps.
+    Named(&'static Keys, Names),
+    /// A map from text to any scalar, passed on as it is.
+    Pairs,
+    /// A map from a column's name to its type.
+    Columns,
+    /// A word, or a map with the word as its only key and options below.
+    Format,
+    /// `earliest`, `latest`, or a map from topics to maps from partitions to offsets.
+    Offsets,
+}
+
+/// Which names are allowed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// Lower-case letters, digits and underscores: they stand in SQL without quotes.
+    Sql,
+    /// Dashes too.
+    Dashed,
+}
+
+/// The keys of a map.
+pub(crate) struct Keys {
+    /// What the map is, e.g. "a source".
+    pub what: &'static str,
+    pub keys: &'static [Key],
+    /// Exactly one of these must be there.
+    pub one_of: &'static [&'static str],
+    /// Whether other keys are allowed if they have a dot; they are passed on.
+    pub dotted: bool,
+}
+
+const fn key(name: &'static str, shape: Shape, need: Need, doc: &'static str) -> Key {
+    Key { name, shape, need, doc }
+}
+
+const fn keys(what: &'static str, keys: &'static [Key]) -> Keys {
+    Keys { what, keys, one_of: &[], dotted: false }
+}
+
+impl Keys {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().map(|key| key.name)
+    }
+}
+
+const WHOLE: Shape = Whole { min: 1, max: i64::MAX as u64 };
+const SOME_TIME: Shape = Duration { min_ms: 1 };
+const SOME_BYTES: Shape = Size { min: 1 };
+
+/// The deployment file.
+pub(crate) static DEPLOYMENT: Keys = keys(
+    "a deployment",
+    &[
+        key("apiVersion", Word(&["braid/v1"]), Must, "The version of this file's form."),
+        key("name", Text, Must, "The deployment's name: lower-case letters, digits and dashes."),
+        key(
+            "layout",
+            Text,
+            Must,
+            "The architecture: `lambda`, `kappa`, or the path of a layout file, relative to this one.",
+        ),
+        key(
+            "store",
+            Text,
+            Optional,
+            "Where everything durable is: a URL with file, s3, gs, az or memory. `file://./data/<name>` if it is not given.",
+        ),
+        key("sources", Named(&SOURCE, Names::Sql), Must, "Where rows come from."),
+        key("tables", Named(&TABLE, Names::Sql), Optional, "Tables that are read whole: the static sides of joins."),
+        key("plugins", Named(&PLUGIN, Names::Dashed), Optional, "Your own code, as WebAssembly components."),
+        key("streams", Named(&STREAM, Names::Sql), Optional, "Sources with plugins applied, or several as one."),
+        key("views", Named(&VIEW, Names::Sql), Must, "The questions, answered continuously."),
+        key("sinks", Named(&SINK, Names::Sql), Optional, "Where answers go."),
+        key("serving", Group(&SERVING), Optional, "What is listened on."),
+    ],
+);
+
+static SOURCE: Keys = Keys {
+    what: "a source",
+    keys: &[
+        key("files", Group(&FILES), Optional, "Files that appear in a directory."),
+        key("kafka", Group(&KAFKA), Optional, "A Kafka topic."),
+        key("socket", Group(&SOCKET), Optional, "Lines from a TCP server, kept in Braid's journal."),
+        key("http", Group(&HTTP), Optional, "Lines posted to `/v1/sources/{name}/records`, kept in Braid's journal."),
+        key("rate", Group(&RATE), Optional, "Generated rows with the columns `timestamp` and `value`."),
+        key(
+            "format",
+            Format,
+            Optional,
+            "How bytes are rows. `text` for a socket and `json` for HTTP if it is not given; rate has none.",
+        ),
+        key("schema", Columns, Optional, "The columns and their types. Not needed for text and rate."),
+        key("watermark", Group(&WATERMARK), Optional, "The event time, and how late a row may be."),
+        key(
+            "on_bad_record",
+            Word(&["fail", "drop", "dead_letter"]),
+            Default("dead_letter"),
+            "What happens to a record that is no row: the query stops, it is counted, or it is kept in `dead_letters`.",
+        ),
+    ],
+    one_of: &["files", "kafka", "socket", "http", "rate"],
+    dotted: false,
+};
+
+static FILES: Keys = keys(
+    "a directory of files",
+    &[
+        key(
+            "path",
+            Text,
+            Must,
+            "A directory or a glob (`*` and `?` in the last part): a local path or an object store URL.",
+        ),
+        key("max_files_per_trigger", WHOLE, Optional, "At most so many files in an epoch."),
+        key("max_bytes_per_trigger", SOME_BYTES, Optional, "About so many bytes in an epoch, at least one file."),
+        key("latest_first", Flag, Default("false"), "Whether the newest files are read first."),
+    ],
+);
+
+static KAFKA: Keys = Keys {
+    what: "a Kafka source",
+    keys: &[
+        key("brokers", Text, Must, "`host:port`, several with commas."),
+        key("subscribe", OneOrMany, Must, "The topic, or a list of them."),
+        key(
+            "starting_offsets",
+            Offsets,
+            Default("latest"),
+            "Where the first start begins: earliest, latest, or offsets per topic and partition (-2 is earliest, -1 latest). A restart goes on where it was.",
+        ),
+        key("max_offsets_per_trigger", WHOLE, Optional, "At most so many records in an epoch, over all partitions."),
+        key(
+            "fail_on_data_loss",
+            Flag,
+            Default("true"),
+            "Whether the query stops when records are gone before they were read.",
+        ),
+        key(
+            "client",
+            Pairs,
+            Optional,
+            "Options passed on to the client, e.g. `fetch.max.bytes`. A key with a dot may also stand beside `brokers`.",
+        ),
+    ],
+    one_of: &[],
+    dotted: true,
+};
+
+static SOCKET: Keys = keys(
+    "a socket",
+    &[
+        key("host", Text, Default("localhost"), "The server's host."),
+        key("port", Whole { min: 1, max: 65_535 }, Must, "The server's port."),
+    ],
+);
+
+static HTTP: Keys =
+    keys("an HTTP source", &[key("max_body", SOME_BYTES, Default("8MiB"), "The longest body of a request.")]);
+
+static RATE: Keys = keys(
+    "a rate source",
+    &[
+        key("rows_per_second", WHOLE, Default("1"), "How many rows a second."),
+        key("ramp_up_time", Duration { min_ms: 0 }, Default("0s"), "How long it takes to reach that speed."),
+        key("num_partitions", Whole { min: 1, max: 1024 }, Default("1"), "Over how many partitions."),
+        key("rows_max", WHOLE, Optional, "Stops after so many rows."),
+    ],
+);
+
+static WATERMARK: Keys = keys(
+    "a watermark",
+    &[
+        key("event_time", Text, Must, "The column that holds the event time."),
+        key(
+            "delay",
+            Duration { min_ms: 0 },
+            Must,
+            "How late a row may be: the watermark is the greatest event time less this.",
+        ),
+        key("idle_timeout", SOME_TIME, Optional, "A source silent for this long does not hold the others back."),
+    ],
+);
+
+static TABLE: Keys = keys(
+    "a table",
+    &[
+        key("file", Group(&FILE), Must, "Where its rows are."),
+        key("format", Format, Must, "How bytes are rows."),
+        key("schema", Columns, Optional, "The columns and their types. Not needed for text."),
+        key("refresh", SOME_TIME, Optional, "Read again this often."),
+    ],
+);
+
+static FILE: Keys =
+    keys("a file", &[key("path", Text, Must, "A file, a directory or a glob: a local path or an object store URL.")]);
+
+static PLUGIN: Keys = keys(
+    "a plugin",
+    &[
+        key("component", Text, Must, "The component's file, relative to this one or to the working directory."),
+        key("limits", Group(&LIMITS), Optional, "What it may use up."),
+        key(
+            "on_error",
+            Word(&["fail", "skip", "dead_letter"]),
+            Default("dead_letter"),
+            "What happens to a record on which it fails: the query stops, it is counted, or it is kept in `dead_letters`.",
+        ),
+    ],
+);
+
+static LIMITS: Keys = keys(
+    "a plugin's limits",
+    &[
+        key("memory", SOME_BYTES, Default("64MiB"), "Memory."),
+        key("time", SOME_TIME, Default("1s"), "Time for one batch."),
+        key("output", SOME_BYTES, Default("64MiB"), "Bytes it may return for one batch."),
+        key("stack", SOME_BYTES, Default("1MiB"), "Stack."),
+        key("module", SOME_BYTES, Default("16MiB"), "The size of its file."),
+    ],
+);
+
+static STREAM: Keys = keys(
+    "a stream",
+    &[
+        key("from", OneOrMany, Must, "A source or a stream, or a list of them with the same columns."),
+        key("apply", Many, Optional, "Plugins, in order."),
+    ],
+);
+
+static VIEW: Keys = keys("a view", &[key("sql", Text, Must, "SQL over sources, streams, tables and other views.")]);
+
+static SINK: Keys = Keys {
+    what: "a sink",
+    keys: &[
+        key("from", Text, Must, "The view."),
+        key(
+            "output_mode",
+            Word(&["append", "update", "complete"]),
+            Default("append"),
+            "Which rows: those that are final, those that changed, or all whenever any changed.",
+        ),
+        key("console", Group(&CONSOLE), Optional, "Printed."),
+        key("parquet", Group(&PARQUET_SINK), Optional, "Parquet files in a directory."),
+        key(
+            "kafka",
+            Group(&KAFKA_SINK),
+            Optional,
+            "A Kafka topic. A row becomes a JSON value, or its columns `key` and `value` are taken.",
+        ),
+        key("memory", Group(&MEMORY), Optional, "Kept in memory and queryable under the sink's name."),
+    ],
+    one_of: &["console", "parquet", "kafka", "memory"],
+    dotted: false,
+};
+
+static CONSOLE: Keys =
+    keys("a console sink", &[key("num_rows", WHOLE, Default("20"), "At most so many rows an epoch.")]);
+
+static PARQUET_SINK: Keys =
+    keys("a Parquet sink", &[key("path", Text, Must, "A directory: a local path or an object store URL.")]);
+
+static KAFKA_SINK: Keys = Keys {
+    what: "a Kafka sink",
+    keys: &[
+        key("brokers", Text, Must, "`host:port`, several with commas."),
+        key("topic", Text, Must, "The topic."),
+        key(
+            "client",
+            Pairs,
+            Optional,
+            "Options passed on to the client. A key with a dot may also stand beside `brokers`.",
+        ),
+    ],
+    one_of: &[],
+    dotted: true,
+};
+
+static MEMORY: Keys = keys("a memory sink", &[]);
+
+static SERVING: Keys = keys("serving", &[key("http", Address, Optional, "The HTTP API's address.")]);
+
+/// `format: {csv: {…}}` and its kin.
+pub(crate) static FORMATS: Keys = Keys {
+    what: "a format",
+    keys: &[
+        key("json", Group(&NO_OPTIONS), Optional, "One JSON object a line."),
+        key("csv", Group(&CSV), Optional, "Comma-separated values."),
+        key("text", Group(&NO_OPTIONS), Optional, "One column, `value`: the line."),
+        key("parquet", Group(&NO_OPTIONS), Optional, "Parquet files."),
+    ],
+    one_of: &["json", "csv", "text", "parquet"],
+    dotted: false,
+};
+
+static NO_OPTIONS: Keys = keys("a format without options", &[]);
+
+pub(crate) static CSV: Keys = keys(
+    "CSV",
+    &[
+        key(
+            "header",
+            Flag,
+            Optional,
+            "Whether a file's first line names the columns, which may then stand in any order. True for files if it is not given; records of other sources have no header.",
+        ),
+        key("delimiter", Character, Default(","), "Between values."),
+        key("quote", Character, Default("\""), "Around values that contain the delimiter."),
+        key("null_value", Text, Optional, "The text that means null; the empty value always does."),
+    ],
+);
+
+/// The layout file.
+pub(crate) static LAYOUT: Keys = keys(
+    "a layout",
+    &[
+        key("speed", Group(&SPEED), Optional, "The speed layer."),
+        key("log", Group(&LOG), Must, "The raw rows."),
+        key("base", Group(&BASE), Must, "The base that the deltas are added to."),
+    ],
+);
+
+static SPEED: Keys = keys("the speed layer", &[key("epoch", Group(&EPOCH), Optional, "When an epoch ends.")]);
+
+static EPOCH: Keys = keys(
+    "an epoch",
+    &[
+        key("every", SOME_TIME, Default("1s"), "After this time …"),
+        key("rows", WHOLE, Default("65536"), "… or this many rows, whichever comes first."),
+    ],
+);
+
+static LOG: Keys = keys(
+    "the log",
+    &[key(
+        "keep",
+        Word(&["forever", "until_folded"]),
+        Must,
+        "Whether the raw rows are the master dataset, or are cut once the base covers them.",
+    )],
+);
+
+static BASE: Keys = keys(
+    "the base",
+    &[
+        key("by", Word(&["recompute", "fold"]), Must, "Computed anew from the log, or merged from the deltas."),
+        key("every", SOME_TIME, Default("10m"), "How often."),
+    ],
+);

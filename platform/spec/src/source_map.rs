@@ -1,0 +1,307 @@
+//! From a place in the YAML (`views.by_country.sql`) to a line and a column of the file.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::diagnostics::Diagnostic;
+use crate::node::{Entry, Kind, Node, Place};
+
+/// Knows where every key and value of one deployment file stands.
+#[derive(Debug, Clone)]
+pub struct SourceMap {
+    file: String,
+    text: String,
+    /// The lines as they are shown: literal secrets are stars.
+    lines: Vec<String>,
+    places: BTreeMap<String, Spot>,
+}
+
+#[derive(Debug, Clone)]
+struct Spot {
+    key: Option<Place>,
+    value: Place,
+    scalar: Option<ScalarSpot>,
+}
+
+#[derive(Debug, Clone)]
+struct ScalarSpot {
+    /// Its bytes in the file.
+    span: Range<usize>,
+    /// The value, after the environment was put in.
+    text: String,
+    environment: Option<crate::env::Substitution>,
+}
+
+/// The path of a key in a map.
+pub(crate) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+impl SourceMap {
+    pub(crate) fn new(file: &str, text: &str) -> Self {
+        SourceMap {
+            file: file.to_owned(),
+            text: text.to_owned(),
+            lines: text.lines().map(str::to_owned).collect(),
+            places: BTreeMap::new(),
+        }
+    }
+
+    /// Notes the places of a tree.
+    pub(crate) fn index(&mut self, node: &Node, path: &str, key: Option<Place>) {
+        let scalar = match &node.kind {
+            Kind::Scalar(scalar) => Some(ScalarSpot {
+                span: node.span.clone(),
+                text: scalar.text.clone(),
+                environment: scalar.environment.clone(),
+            }),
+            Kind::List(list) => {
+                for (number, item) in list.iter().enumerate() {
+                    self.index(item, &format!("{path}[{number}]"), None);
+                }
+                None
+            }
+            Kind::Map(map) => {
+                for Entry { key, place, node } in map {
+                    let path = join(path, key);
+                    if !self.places.contains_key(&path) {
+                        self.index(node, &path, Some(*place));
+                    }
+                }
+                None
+            }
+            Kind::Nothing | Kind::Broken => None,
+        };
+        self.places.insert(path.to_owned(), Spot { key, value: node.place, scalar });
+    }
+
+    /// Hides a value in the lines that are shown.
+    pub(crate) fn hide(&mut self, node: &Node) {
+        if self.text[node.span.clone()].contains("${") {
+            return;
+        }
+        let rows = self.text[node.span.clone()].lines().count();
+        for row in 0..rows {
+            let Some(line) = self.lines.get_mut(node.place.line - 1 + row) else { return };
+            let skip = if row == 0 { node.place.column - 1 } else { 0 };
+            let width = if row == 0 { node.place.width } else { usize::MAX };
+            *line = line
+                .chars()
+                .enumerate()
+                .map(|(at, c)| if at >= skip && at - skip < width && !c.is_whitespace() { '*' } else { c })
+                .collect();
+        }
+    }
+
+    /// A mistake at a place of the file.
+    pub(crate) fn at(&self, place: Place, path: &str, message: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            file: self.file.clone(),
+            line: place.line,
+            column: place.column,
+            width: place.width,
+            path: path.to_owned(),
+            text: self.lines.get(place.line - 1).cloned().unwrap_or_default(),
+            message: message.into(),
+            expected: None,
+            hint: None,
+        }
+    }
+
+    /// A mistake at a key, e.g. because something is missing below it.
+    pub(crate) fn at_key(&self, path: &str, message: impl Into<String>) -> Diagnostic {
+        let spot = self.nearest(path);
+        let place = spot.map_or(Place { line: 1, column: 1, width: 1 }, |spot| spot.key.unwrap_or(spot.value));
+        self.at(place, path, message)
+    }
+
+    /// A mistake at a value.
+    pub(crate) fn at_value(&self, path: &str, message: impl Into<String>) -> Diagnostic {
+        match self.places.get(path) {
+            Some(Spot { scalar: Some(_), value, .. }) => self.at(*value, path, message),
+            _ => self.at_key(path, message),
+        }
+    }
+
+    /// A mistake that another room found, such as the engine in `views.by_country.sql`. `inner` is a line and a column, from 1,
+    /// in the text of that value; without it, or outside of the text, the whole value is meant. A path that the file does
+    /// not have means the nearest one above it.
+    pub fn diagnostic(
+        &self,
+        yaml_path: &str,
+        inner: Option<(u64, u64)>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Diagnostic {
+        let inner = inner.and_then(|(line, column)| self.inner_place(yaml_path, line, column));
+        match inner {
+            Some(place) => self.at(place, yaml_path, message),
+            None => self.at_value(yaml_path, message),
+        }
+        .hint(hint)
+    }
+
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.places.contains_key(path)
+    }
+
+    /// A scalar as the file has it, if none of it came from the environment.
+    pub(crate) fn written(&self, path: &str) -> Option<&str> {
+        let scalar = self.places.get(path)?.scalar.as_ref()?;
+        scalar.environment.is_none().then_some(scalar.text.as_str())
+    }
+
+    fn nearest(&self, path: &str) -> Option<&Spot> {
+        let mut path = path;
+        loop {
+            if let Some(spot) = self.places.get(path) {
+                return Some(spot);
+            }
+            path = &path[..path.rfind(['.', '['])?];
+        }
+    }
+
+    fn inner_place(&self, path: &str, line: u64, column: u64) -> Option<Place> {
+        let scalar = self.places.get(path)?.scalar.as_ref()?;
+        let offset = offset_of(&scalar.text, line, column)?;
+        let (raw, offset) = match &scalar.environment {
+            Some(environment) => (environment.raw.as_str(), environment.raw_offset(offset)),
+            None => (scalar.text.as_str(), offset),
+        };
+        let at = scalar.span.start + align(self.text.get(scalar.span.clone())?, raw.get(..offset)?);
+        Some(self.place_of_byte(at))
+    }
+
+    /// The place of a part of a scalar's raw text, given as bytes of it.
+    pub(crate) fn inside(&self, node: &Node, raw: &str, part: Range<usize>) -> Place {
+        let slice = &self.text[node.span.clone()];
+        let place = self.place_of_byte(node.span.start + align(slice, &raw[..part.start]));
+        Place { width: raw[part].chars().count(), ..place }
+    }
+
+    /// The line, the column, and the width of the word there.
+    pub(crate) fn place_of_byte(&self, at: usize) -> Place {
+        let before = self.text.get(..at).unwrap_or(&self.text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let word = |c: &char| c.is_alphanumeric() || *c == '_';
+        let width = self.text[before.len()..].chars().take_while(word).count();
+        Place {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].trim_start_matches('\u{feff}').chars().count() + 1,
+            width: width.max(1),
+        }
+    }
+}
+
+/// The byte at a line and a column, both from 1.
+fn offset_of(text: &str, line: u64, column: u64) -> Option<usize> {
+    let line = usize::try_from(line).ok()?.checked_sub(1)?;
+    let column = usize::try_from(column).ok()?.checked_sub(1)?;
+    let mut start = 0;
+    for (number, content) in text.split_inclusive('\n').enumerate() {
+        if number == line {
+            let content = content.trim_end_matches('\n');
+            let inside = content.char_indices().nth(column).map_or(content.len(), |(at, _)| at);
+            return Some(start + inside);
+        }
+        start += content.len();
+    }
+    None
+}
+
+/// The byte in a scalar's source at which `before`, the beginning of its value, ends. Blocks, folds and quotes change white
+/// space only, so it is enough to pass the same number of other characters; escapes count as the character they make.
+fn align(source: &str, before: &str) -> usize {
+    let mut wanted = before.chars().filter(|c| !c.is_whitespace()).count();
+    let quote = source.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let mut rest = if quote.is_some() { &source[1..] } else { source };
+    let mut last = source.len() - rest.len();
+    while let Some(c) = rest.chars().next() {
+        let at = source.len() - rest.len();
+        let (length, solid) = match (quote, c) {
+            (Some('"'), '\\') => escape(rest),
+            (Some('\''), '\'') if rest.starts_with("''") => (2, true),
+            _ => (c.len_utf8(), !c.is_whitespace()),
+        };
+        if solid {
+            if wanted == 0 {
+                return at;
+            }
+            wanted -= 1;
+            last = at + length;
+        }
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    last
+}
+
+/// The length of an escape, and whether it makes a character that is no white space.
+fn escape(rest: &str) -> (usize, bool) {
+    let Some(kind) = rest.chars().nth(1) else { return (1, true) };
+    let digits = match kind {
+        'x' => 2,
+        'u' => 4,
+        'U' => 8,
+        _ => 0,
+    };
+    let blank = kind.is_whitespace() || matches!(kind, 'n' | 't' | 'r' | 'N' | 'v' | 'f' | '_' | 'L' | 'P');
+    (1 + kind.len_utf8() + digits, !blank)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where each `@` of a value stands in the file must be where the map says.
+    #[test]
+    fn a_place_in_a_value_is_found_in_the_file() {
+        for yaml in [
+            "a:\n  sql: |\n    SELECT 1,\n      @ FROM x\n",
+            "a:\n  sql: |-\n\n\n    SELECT 1,\n\n      @ FROM x\n",
+            "a:\n  sql: >\n    SELECT 1,\n    @ FROM x\n",
+            "a:\n  sql: SELECT 1 @ FROM x\n",
+            "a:\n  sql: SELECT 1\n    FROM @ x\n",
+            "a:\n  sql: \"SELECT \\\"é\\\" \\u00e9 @ FROM x\"\n",
+            "a:\n  sql: 'SELECT ''é'' @ FROM x'\n",
+            "a: {sql: \"é @\"}\n",
+            "\u{feff}a: {sql: \"é @\"}\n",
+            "a: {sql: \"SELECT $$ ${LONG} @ FROM x\"}\n",
+            "a:\n  sql: |2\n      SELECT 1\n    @ x\n",
+        ] {
+            let mut map = SourceMap::new("f", yaml);
+            let mut node = crate::node::parse(yaml).unwrap();
+            crate::read::put_environment(
+                &mut node,
+                &|_| Some("a much longer text".into()),
+                &map,
+                "",
+                "",
+                &mut Vec::new(),
+            );
+            map.index(&node, "", None);
+            let value = &map.places["a.sql"].scalar.as_ref().unwrap().text;
+            let before = &value[..value.find('@').unwrap()];
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            let found = map.diagnostic("a.sql", Some((line as u64, column as u64)), "here", None);
+            let shown = &yaml.lines().nth(found.line - 1).unwrap().trim_start_matches('\u{feff}');
+            assert_eq!(shown.chars().nth(found.column - 1), Some('@'), "{yaml}\n{found}");
+        }
+    }
+
+    #[test]
+    fn odd_places_fall_back_to_what_is_known() {
+        let yaml = "a:\n  sql: SELECT 1\n";
+        let mut map = SourceMap::new("f", yaml);
+        map.index(&crate::node::parse(yaml).unwrap(), "", None);
+        let place = |path, inner| {
+            let found = map.diagnostic(path, inner, "m", None);
+            (found.line, found.column)
+        };
+        assert_eq!(place("a.sql", Some((7, 1))), (2, 8));
+        assert_eq!(place("a.sql", Some((0, 0))), (2, 8));
+        assert_eq!(place("a.sql", Some((1, 999))), (2, 16));
+        assert_eq!(place("a.nope.deep[3]", Some((1, 1))), (1, 1));
+        assert_eq!(place("zzz", None), (1, 1));
+    }
+}
