@@ -9,9 +9,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{
-    BackoffConfig, Error, ObjectStore, ObjectStoreExt, PutMode, RetryConfig, WriteMultipart,
-};
+use object_store::{BackoffConfig, Error, ObjectStore, ObjectStoreExt, PutMode, RetryConfig, WriteMultipart};
 
 use crate::local::is_name;
 
@@ -31,10 +29,7 @@ const PARTS_AT_ONCE: usize = 4;
 /// How often and how long a failed request is tried again.
 pub(crate) fn retry() -> RetryConfig {
     RetryConfig {
-        backoff: BackoffConfig {
-            max_backoff: RETRY_WAIT_MAX,
-            ..BackoffConfig::default()
-        },
+        backoff: BackoffConfig { max_backoff: RETRY_WAIT_MAX, ..BackoffConfig::default() },
         max_retries: RETRIES_MAX,
         retry_timeout: RETRY_TIME_MAX,
     }
@@ -47,16 +42,11 @@ pub(crate) struct CloudStore {
 
 impl CloudStore {
     pub(crate) fn new(objects: Arc<dyn ObjectStore>, folder: Path) -> Self {
-        Self {
-            objects: PrefixStore::new(objects, folder),
-        }
+        Self { objects: PrefixStore::new(objects, folder) }
     }
 
     async fn put_parts(&self, path: &Path, mut bytes: Bytes) -> Result<(), Error> {
-        let mut upload = WriteMultipart::new_with_chunk_size(
-            self.objects.put_multipart(path).await?,
-            PART_BYTES,
-        );
+        let mut upload = WriteMultipart::new_with_chunk_size(self.objects.put_multipart(path).await?, PART_BYTES);
         while !bytes.is_empty() {
             if let Err(error) = upload.wait_for_capacity(PARTS_AT_ONCE).await {
                 // The parts stay in the bucket if this fails too, but they never become an object.
@@ -92,10 +82,7 @@ impl Store for CloudStore {
 
     async fn create(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
         let path = path(name)?;
-        let created = self
-            .objects
-            .put_opts(&path, bytes.into(), PutMode::Create.into())
-            .await;
+        let created = self.objects.put_opts(&path, bytes.into(), PutMode::Create.into()).await;
         created.map(drop).map_err(|error| store_error(name, &error))
     }
 
@@ -105,10 +92,8 @@ impl Store for CloudStore {
             folder => Some(path(folder)?),
         };
         let found = self.objects.list(folder.as_ref());
-        let names: Result<Vec<String>, Error> = found
-            .map(|meta| meta.map(|meta| meta.location.to_string()))
-            .try_collect()
-            .await;
+        let names: Result<Vec<String>, Error> =
+            found.map(|meta| meta.map(|meta| meta.location.to_string())).try_collect().await;
         let mut names = names.map_err(|error| store_error(prefix, &error))?;
         names.sort_unstable();
         Ok(names)
@@ -123,10 +108,7 @@ impl Store for CloudStore {
 }
 
 fn path(name: &str) -> Result<Path, StoreError> {
-    let refused = |reason: String| StoreError::Failed {
-        name: name.to_owned(),
-        reason,
-    };
+    let refused = |reason: String| StoreError::Failed { name: name.to_owned(), reason };
     if !is_name(name) {
         let reason = "not a name for an object: parts between single `/`, none of them `.` or `..`";
         return Err(refused(reason.to_owned()));
@@ -141,9 +123,7 @@ fn store_error(name: &str, error: &Error) -> StoreError {
     // S3 says 409 while another write to the name is under way: neither need have succeeded yet.
     let contested = reason.contains("ConditionalRequestConflict");
     match error {
-        Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotModified { .. }
-            if !contested =>
-        {
+        Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotModified { .. } if !contested => {
             StoreError::Exists(name)
         }
         // A write is told so where the bucket does not exist.
@@ -166,9 +146,7 @@ fn is_refusal(message: &str) -> bool {
     if message.contains("Received redirect without LOCATION") {
         return true;
     }
-    let status = message
-        .split_once(BEFORE_STATUS)
-        .and_then(|(_, rest)| rest.get(..3));
+    let status = message.split_once(BEFORE_STATUS).and_then(|(_, rest)| rest.get(..3));
     let Some(status) = status.and_then(|digits| digits.parse::<u16>().ok()) else {
         return false;
     };

@@ -32,15 +32,8 @@ fn server(replies: &[Reply]) -> (CloudStore, Arc<Mutex<Vec<String>>>) {
     std::thread::spawn(move || {
         for connection in listener.incoming() {
             let mut connection = connection.expect("a connection");
-            heard
-                .lock()
-                .expect("not poisoned")
-                .push(request(&mut connection));
-            let reply = if replies.len() > 1 {
-                replies.pop_front()
-            } else {
-                replies.front().cloned()
-            };
+            heard.lock().expect("not poisoned").push(request(&mut connection));
+            let reply = if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() };
             answer(&mut connection, &reply.expect("a reply"));
         }
     });
@@ -54,10 +47,7 @@ fn request(connection: &mut TcpStream) -> String {
         let text = String::from_utf8_lossy(&read).to_lowercase();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head.split_once("content-length: ").map_or(0, |(_, rest)| {
-                rest.split("\r\n")
-                    .next()
-                    .and_then(|digits| digits.parse().ok())
-                    .expect("a length")
+                rest.split("\r\n").next().and_then(|digits| digits.parse().ok()).expect("a length")
             });
             if body.len() >= length {
                 return text;
@@ -110,69 +100,37 @@ fn value() -> Bytes {
 
 #[tokio::test]
 async fn object_stores_memory_keeps_the_laws() {
-    let store = CloudStore::new(
-        Arc::new(InMemory::new()),
-        Path::parse("some/folder").expect("a folder"),
-    );
+    let store = CloudStore::new(Arc::new(InMemory::new()), Path::parse("some/folder").expect("a folder"));
     braid_kernel::laws_store::store_laws(&store).await;
 }
 
 #[tokio::test]
 async fn a_long_object_goes_in_parts_and_comes_back_whole() {
     let store = CloudStore::new(Arc::new(InMemory::new()), Path::default());
-    let long = Bytes::from_iter(
-        (0..WHOLE_BYTES_MAX + PART_BYTES / 2).map(|index| (index ^ (index >> 9)) as u8),
-    );
+    let long = Bytes::from_iter((0..WHOLE_BYTES_MAX + PART_BYTES / 2).map(|index| (index ^ (index >> 9)) as u8));
     store.put("long", long.clone()).await.expect("put");
     assert!(store.get("long").await.expect("get") == long);
 }
 
 #[tokio::test]
 async fn names_that_leave_the_folder_are_refused() {
-    let store = CloudStore::new(
-        Arc::new(InMemory::new()),
-        Path::parse("folder").expect("a folder"),
-    );
+    let store = CloudStore::new(Arc::new(InMemory::new()), Path::parse("folder").expect("a folder"));
     for name in ["", "/a", "../a", "a/../b", "a//b", "a/", ".", "a\nb"] {
-        assert!(
-            matches!(
-                store.put(name, value()).await,
-                Err(StoreError::Failed { .. })
-            ),
-            "{name:?}"
-        );
-        assert!(
-            matches!(
-                store.create(name, value()).await,
-                Err(StoreError::Failed { .. })
-            ),
-            "{name:?}"
-        );
-        assert!(
-            matches!(store.get(name).await, Err(StoreError::Failed { .. })),
-            "{name:?}"
-        );
-        assert!(
-            matches!(store.delete(name).await, Err(StoreError::Failed { .. })),
-            "{name:?}"
-        );
+        assert!(matches!(store.put(name, value()).await, Err(StoreError::Failed { .. })), "{name:?}");
+        assert!(matches!(store.create(name, value()).await, Err(StoreError::Failed { .. })), "{name:?}");
+        assert!(matches!(store.get(name).await, Err(StoreError::Failed { .. })), "{name:?}");
+        assert!(matches!(store.delete(name).await, Err(StoreError::Failed { .. })), "{name:?}");
     }
 }
 
 #[tokio::test]
 async fn a_create_asks_for_a_free_name_and_is_tried_again_when_the_server_is_busy() {
     let (store, asked) = server(&[Reply::Status(503, "SlowDown"), Reply::Status(200, "")]);
-    store
-        .create("a b", value())
-        .await
-        .expect("the second try succeeds");
+    store.create("a b", value()).await.expect("the second try succeeds");
     let asked = asked.lock().expect("not poisoned");
     assert_eq!(asked.len(), 2);
     for request in asked.iter() {
-        assert!(
-            request.starts_with("put /bucket/folder/a%20b http/1.1"),
-            "{request}"
-        );
+        assert!(request.starts_with("put /bucket/folder/a%20b http/1.1"), "{request}");
         assert!(request.contains("if-none-match: *"), "{request}");
     }
 }
@@ -182,18 +140,13 @@ async fn a_create_asks_for_a_free_name_and_is_tried_again_when_the_server_is_bus
 #[tokio::test]
 async fn a_create_whose_reply_was_lost_is_found_to_exist() {
     let (store, asked) = server(&[Reply::Lost, Reply::Status(412, "PreconditionFailed")]);
-    assert!(
-        matches!(store.create("a", value()).await, Err(StoreError::Exists(name)) if name == "a")
-    );
+    assert!(matches!(store.create("a", value()).await, Err(StoreError::Exists(name)) if name == "a"));
     assert_eq!(asked.lock().expect("not poisoned").len(), 2);
 }
 
 #[tokio::test]
 async fn every_outcome_of_a_write_has_its_kind() {
-    let conflict = Reply::Status(
-        409,
-        "<Error><Code>ConditionalRequestConflict</Code></Error>",
-    );
+    let conflict = Reply::Status(409, "<Error><Code>ConditionalRequestConflict</Code></Error>");
     let cases = [
         (Reply::Status(412, "PreconditionFailed"), "exists"),
         (conflict, "unknown"),
@@ -211,10 +164,7 @@ async fn every_outcome_of_a_write_has_its_kind() {
     ];
     for (reply, expected) in cases {
         let (store, asked) = server(&[reply]);
-        for outcome in [
-            store.create("a", value()).await,
-            store.put("a", value()).await,
-        ] {
+        for outcome in [store.create("a", value()).await, store.put("a", value()).await] {
             let error = outcome.expect_err("no success");
             let found = match &error {
                 StoreError::Exists(_) => "exists",
@@ -224,41 +174,20 @@ async fn every_outcome_of_a_write_has_its_kind() {
             };
             assert_eq!(found, expected, "{error}");
         }
-        assert!(
-            asked.lock().expect("not poisoned").len() <= 2 * TRIES,
-            "tries have a bound"
-        );
+        assert!(asked.lock().expect("not poisoned").len() <= 2 * TRIES, "tries have a bound");
     }
 }
 
 #[tokio::test]
 async fn a_server_that_is_away_leaves_the_outcome_open() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let store = bucket(&format!(
-        "http://{}",
-        listener.local_addr().expect("an address")
-    ));
+    let store = bucket(&format!("http://{}", listener.local_addr().expect("an address")));
     drop(listener);
-    assert!(matches!(
-        store.get("a").await,
-        Err(StoreError::Unknown { .. })
-    ));
-    assert!(matches!(
-        store.put("a", value()).await,
-        Err(StoreError::Unknown { .. })
-    ));
-    assert!(matches!(
-        store.create("a", value()).await,
-        Err(StoreError::Unknown { .. })
-    ));
-    assert!(matches!(
-        store.list("a/").await,
-        Err(StoreError::Unknown { .. })
-    ));
-    assert!(matches!(
-        store.delete("a").await,
-        Err(StoreError::Unknown { .. })
-    ));
+    assert!(matches!(store.get("a").await, Err(StoreError::Unknown { .. })));
+    assert!(matches!(store.put("a", value()).await, Err(StoreError::Unknown { .. })));
+    assert!(matches!(store.create("a", value()).await, Err(StoreError::Unknown { .. })));
+    assert!(matches!(store.list("a/").await, Err(StoreError::Unknown { .. })));
+    assert!(matches!(store.delete("a").await, Err(StoreError::Unknown { .. })));
 }
 
 #[tokio::test]
@@ -266,15 +195,9 @@ async fn a_read_is_whole_or_an_error() {
     let (store, _) = server(&[Reply::Status(404, "NoSuchKey")]);
     assert!(matches!(store.get("a").await, Err(StoreError::NotFound(name)) if name == "a"));
     let (store, _) = server(&[Reply::CutShort]);
-    assert!(matches!(
-        store.get("a").await,
-        Err(StoreError::Unknown { .. })
-    ));
+    assert!(matches!(store.get("a").await, Err(StoreError::Unknown { .. })));
     let (store, _) = server(&[Reply::Status(503, "SlowDown"), Reply::Status(200, "value")]);
     assert_eq!(store.get("a").await.expect("the second try"), "value");
     let (store, _) = server(&[Reply::Status(403, "AccessDenied")]);
-    assert!(matches!(
-        store.list("a/").await,
-        Err(StoreError::Failed { .. })
-    ));
+    assert!(matches!(store.list("a/").await, Err(StoreError::Failed { .. })));
 }

@@ -34,11 +34,7 @@ pub struct GcReport {
 /// `manifest` is a committed one; that it may have been overtaken meanwhile does no harm. `pinned` are older ones that
 /// readers may still hold: their segments stay. On an error some objects may be removed already; calling again
 /// goes on.
-pub async fn collect(
-    store: &dyn Store,
-    manifest: &Manifest,
-    pinned: &[&Manifest],
-) -> Result<GcReport, StoreError> {
+pub async fn collect(store: &dyn Store, manifest: &Manifest, pinned: &[&Manifest]) -> Result<GcReport, StoreError> {
     let mut names = BTreeSet::new();
     for manifest in pinned.iter().copied().chain([manifest]) {
         names.extend(segments(manifest).map(|segment| segment.name.clone()));
@@ -114,38 +110,19 @@ impl Place {
 /// The segments that a manifest itself names.
 fn segments(manifest: &Manifest) -> impl Iterator<Item = &Segment> {
     let tables = manifest.tables.values();
-    let tables = tables.flat_map(|table| {
-        table
-            .base
-            .iter()
-            .chain(table.deltas.iter().flat_map(|delta| &delta.segments))
-    });
+    let tables =
+        tables.flat_map(|table| table.base.iter().chain(table.deltas.iter().flat_map(|delta| &delta.segments)));
     let log = &manifest.log;
     let seed = log.seed.values().flatten();
-    let tail = log
-        .tail
-        .iter()
-        .flat_map(|epoch| epoch.segments.values().flatten());
-    tables
-        .chain(seed)
-        .chain(tail)
-        .chain(&log.index)
-        .chain(&log.archive)
+    let tail = log.tail.iter().flat_map(|epoch| epoch.segments.values().flatten());
+    tables.chain(seed).chain(tail).chain(&log.index).chain(&log.archive)
 }
 
 /// Adds what the log's indexes name. Returns the first epoch from which on all names of the log are then known.
-async fn log_names(
-    store: &dyn Store,
-    manifest: &Manifest,
-    names: &mut BTreeSet<String>,
-) -> Result<u64, StoreError> {
+async fn log_names(store: &dyn Store, manifest: &Manifest, names: &mut BTreeSet<String>) -> Result<u64, StoreError> {
     let log = &manifest.log;
     // Below the log that is being kept there is either nothing, or older logs that are kept unread.
-    let first = if log.archive.is_empty() {
-        0
-    } else {
-        log.from.unwrap_or(manifest.next)
-    };
+    let first = if log.archive.is_empty() { 0 } else { log.from.unwrap_or(manifest.next) };
     let mut next = log.index.clone();
     let mut known = log.tail.first().map_or(manifest.next, |epoch| epoch.epoch);
     for _ in 0..LOG_INDEXES_MAX {
@@ -155,22 +132,12 @@ async fn log_names(
         let index: LogIndex = decode(&segment.name, &store.get(&segment.name).await?)?;
         for epoch in &index.epochs {
             known = known.min(epoch.epoch);
-            names.extend(
-                epoch
-                    .segments
-                    .values()
-                    .flatten()
-                    .map(|segment| segment.name.clone()),
-            );
+            names.extend(epoch.segments.values().flatten().map(|segment| segment.name.clone()));
         }
         names.insert(segment.name);
         next = index.previous;
     }
-    Ok(if next.is_none() {
-        first
-    } else {
-        known.max(first)
-    })
+    Ok(if next.is_none() { first } else { known.max(first) })
 }
 
 #[cfg(test)]

@@ -11,12 +11,7 @@ use super::*;
 use crate::open;
 
 fn segment(name: &str) -> Segment {
-    Segment {
-        name: name.to_owned(),
-        rows: 1,
-        bytes: 1,
-        crc: 1,
-    }
+    Segment { name: name.to_owned(), rows: 1, bytes: 1, crc: 1 }
 }
 
 fn delta(epoch: u64) -> String {
@@ -33,22 +28,11 @@ fn log(epoch: u64) -> String {
 
 /// Epochs 0 to 5 are in base 2, 6 and 7 in deltas, 8 comes next.
 fn manifest() -> Manifest {
-    let deltas = [6, 7].map(|epoch| Delta {
-        epoch,
-        segments: vec![segment(&delta(epoch))],
-    });
-    let table = Table {
-        base: vec![segment(&base(2)), segment(&delta(5))],
-        deltas: deltas.into(),
-    };
+    let deltas = [6, 7].map(|epoch| Delta { epoch, segments: vec![segment(&delta(epoch))] });
+    let table = Table { base: vec![segment(&base(2)), segment(&delta(5))], deltas: deltas.into() };
     Manifest {
         next: 8,
-        base: Some(Base {
-            generation: 2,
-            by: BaseBy::Fold,
-            horizon: 6,
-            at_ms: 0,
-        }),
+        base: Some(Base { generation: 2, by: BaseBy::Fold, horizon: 6, at_ms: 0 }),
         tables: BTreeMap::from([("t".to_owned(), table)]),
         ..Manifest::default()
     }
@@ -57,26 +41,14 @@ fn manifest() -> Manifest {
 async fn store(names: &[String]) -> Arc<dyn Store> {
     let store = open("memory://").expect("opens");
     for name in names {
-        store
-            .put(name, Bytes::from_static(b"x"))
-            .await
-            .expect("put");
+        store.put(name, Bytes::from_static(b"x")).await.expect("put");
     }
     store
 }
 
 #[tokio::test]
 async fn removes_what_the_manifest_has_passed_and_does_not_name() {
-    let kept = [
-        delta(5),
-        delta(6),
-        delta(7),
-        delta(8),
-        delta(9),
-        base(2),
-        base(3),
-        log(8),
-    ];
+    let kept = [delta(5), delta(6), delta(7), delta(8), delta(9), base(2), base(3), log(8)];
     let orphan = "tables/t/base/0000000002-other-0.parquet".to_owned();
     let mut gone = vec![
         delta(3),
@@ -94,12 +66,9 @@ async fn removes_what_the_manifest_has_passed_and_does_not_name() {
         "log/a/b/00000000000000000001-w.parquet",
     ]
     .map(str::to_owned);
-    let apart = [
-        "manifest/edit/00000000000000000001.json",
-        "tablesx/t/delta/00000000000000000001-w.parquet",
-        "journal/s/1",
-    ]
-    .map(str::to_owned);
+    let apart =
+        ["manifest/edit/00000000000000000001.json", "tablesx/t/delta/00000000000000000001-w.parquet", "journal/s/1"]
+            .map(str::to_owned);
     let all = [&kept[..], &gone, &strange, &apart].concat();
     let store = store(&all).await;
 
@@ -127,18 +96,13 @@ async fn what_a_reader_still_holds_stays() {
             "t".to_owned(),
             Table {
                 base: vec![segment(&base(1))],
-                deltas: vec![Delta {
-                    epoch: 4,
-                    segments: vec![segment(&delta(4))],
-                }],
+                deltas: vec![Delta { epoch: 4, segments: vec![segment(&delta(4))] }],
             },
         )]),
         ..Manifest::default()
     };
     let store = store(&[base(1), delta(3), delta(4)]).await;
-    let report = collect(&*store, &manifest(), &[&old])
-        .await
-        .expect("collects");
+    let report = collect(&*store, &manifest(), &[&old]).await.expect("collects");
     assert_eq!(report.removed, [delta(3)]);
     let report = collect(&*store, &manifest(), &[]).await.expect("collects");
     assert_eq!(report.removed, [base(1), delta(4)]);
@@ -147,31 +111,17 @@ async fn what_a_reader_still_holds_stays() {
 #[tokio::test]
 async fn an_empty_manifest_removes_nothing() {
     let store = store(&[base(1), delta(0), log(0)]).await;
-    let report = collect(&*store, &Manifest::default(), &[])
-        .await
-        .expect("collects");
-    assert_eq!(
-        report,
-        GcReport {
-            spared: 3,
-            ..GcReport::default()
-        }
-    );
+    let report = collect(&*store, &Manifest::default(), &[]).await.expect("collects");
+    assert_eq!(report, GcReport { spared: 3, ..GcReport::default() });
 }
 
 /// A log of one epoch an index, from `from` to the manifest's next.
 async fn with_log(store: &dyn Store, manifest: &mut Manifest, from: u64, horizon: u64) {
-    let entry = |epoch| LogEpoch {
-        epoch,
-        segments: BTreeMap::from([("index".to_owned(), vec![segment(&log(epoch))])]),
-    };
+    let entry =
+        |epoch| LogEpoch { epoch, segments: BTreeMap::from([("index".to_owned(), vec![segment(&log(epoch))])]) };
     let mut previous = None;
     for epoch in from..horizon {
-        let bytes = encode(&LogIndex {
-            previous,
-            epochs: vec![entry(epoch)],
-        })
-        .expect("encodes");
+        let bytes = encode(&LogIndex { previous, epochs: vec![entry(epoch)] }).expect("encodes");
         let name = format!("log/index/{:020}-w.json", epoch + 1);
         store.put(&name, bytes).await.expect("put");
         previous = Some(segment(&name));
@@ -191,10 +141,7 @@ async fn the_log_stays_and_its_orphans_go() {
         format!("log/index/{:020}-other.json", 3),
         format!("log/index/{:020}-other-0.parquet", 7),
     ];
-    let running = [
-        format!("log/index/{:020}-w-0.parquet", 8),
-        format!("log/index/{:020}-w.json", 7),
-    ];
+    let running = [format!("log/index/{:020}-w-0.parquet", 8), format!("log/index/{:020}-w.json", 7)];
     let store = store(&[&orphans[..], &running].concat()).await;
     let mut manifest = manifest();
     with_log(&*store, &mut manifest, 0, 6).await;
@@ -223,12 +170,7 @@ async fn only_so_many_indexes_are_read() {
     let store = store(&[]).await;
     let mut manifest = Manifest {
         next: 100,
-        base: Some(Base {
-            generation: 1,
-            by: BaseBy::Recompute,
-            horizon: 100,
-            at_ms: 0,
-        }),
+        base: Some(Base { generation: 1, by: BaseBy::Recompute, horizon: 100, at_ms: 0 }),
         ..Manifest::default()
     };
     with_log(&*store, &mut manifest, 0, 100).await;
@@ -247,13 +189,7 @@ async fn a_damaged_index_removes_nothing() {
     let mut manifest = manifest();
     with_log(&*store, &mut manifest, 0, 6).await;
     let index = manifest.log.index.clone().expect("an index");
-    store
-        .put(&index.name, Bytes::from_static(b"{}"))
-        .await
-        .expect("put");
-    assert!(matches!(
-        collect(&*store, &manifest, &[]).await,
-        Err(StoreError::Corrupt { .. })
-    ));
+    store.put(&index.name, Bytes::from_static(b"{}")).await.expect("put");
+    assert!(matches!(collect(&*store, &manifest, &[]).await, Err(StoreError::Corrupt { .. })));
     store.get(&delta(1)).await.expect("still there");
 }

@@ -46,10 +46,7 @@ impl LocalStore {
         create_directory(&temporary)?;
         remove_old(&temporary)?;
         let durable = HashSet::from([root.clone()]);
-        Ok(Self {
-            root: root.into(),
-            durable: Arc::new(Mutex::new(durable)),
-        })
+        Ok(Self { root: root.into(), durable: Arc::new(Mutex::new(durable)) })
     }
 
     fn path(&self, name: &str) -> Result<PathBuf, StoreError> {
@@ -75,23 +72,17 @@ impl LocalStore {
 
     fn write(&self, name: &str, bytes: &[u8], over: Over) -> Result<(), StoreError> {
         let target = self.path(name)?;
-        let directory = target
-            .parent()
-            .expect("a name is below the root")
-            .to_owned();
-        let staged = Staged::write(&self.root, bytes)
-            .map_err(|error| failed(name, "write a temporary file for it", &error))?;
-        self.ensure(&directory)
-            .map_err(|error| failed(name, "make its directory", &error))?;
+        let directory = target.parent().expect("a name is below the root").to_owned();
+        let staged =
+            Staged::write(&self.root, bytes).map_err(|error| failed(name, "write a temporary file for it", &error))?;
+        self.ensure(&directory).map_err(|error| failed(name, "make its directory", &error))?;
         let named = match over {
             Over::Anything => fs::rename(&staged.path, &target),
             Over::Nothing => fs::hard_link(&staged.path, &target),
         };
         match named {
             Ok(()) => {}
-            Err(error)
-                if matches!(over, Over::Nothing) && error.kind() == ErrorKind::AlreadyExists =>
-            {
+            Err(error) if matches!(over, Over::Nothing) && error.kind() == ErrorKind::AlreadyExists => {
                 return Err(StoreError::Exists(name.to_owned()));
             }
             Err(error) => return Err(failed(name, "name the file", &error)),
@@ -123,14 +114,8 @@ impl LocalStore {
     fn walk(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let mut names = Vec::new();
         let start = prefix.strip_suffix('/').unwrap_or(prefix);
-        let mut folders = vec![(
-            start.to_owned(),
-            if start.is_empty() {
-                self.root.to_path_buf()
-            } else {
-                self.path(start)?
-            },
-        )];
+        let mut folders =
+            vec![(start.to_owned(), if start.is_empty() { self.root.to_path_buf() } else { self.path(start)? })];
         while let Some((folder, path)) = folders.pop() {
             let unreadable = |error: io::Error| failed(&format!("{folder}/"), "list", &error);
             let entries = match fs::read_dir(&path) {
@@ -144,11 +129,7 @@ impl LocalStore {
                 let Ok(part) = entry.file_name().into_string() else {
                     continue;
                 };
-                let name = if folder.is_empty() {
-                    part
-                } else {
-                    format!("{folder}/{part}")
-                };
+                let name = if folder.is_empty() { part } else { format!("{folder}/{part}") };
                 let kind = entry.file_type().map_err(unreadable)?;
                 if kind.is_dir() && name != TEMPORARY {
                     folders.push((name, entry.path()));
@@ -177,12 +158,7 @@ impl LocalStore {
         let (store, owned) = (self.clone(), name.to_owned());
         tokio::task::spawn_blocking(move || work(&store, &owned))
             .await
-            .unwrap_or_else(|error| {
-                Err(StoreError::Unknown {
-                    name: name.to_owned(),
-                    reason: error.to_string(),
-                })
-            })
+            .unwrap_or_else(|error| Err(StoreError::Unknown { name: name.to_owned(), reason: error.to_string() }))
     }
 }
 
@@ -193,17 +169,11 @@ impl Store for LocalStore {
     }
 
     async fn put(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
-        self.blocking(name, move |store, name| {
-            store.write(name, &bytes, Over::Anything)
-        })
-        .await
+        self.blocking(name, move |store, name| store.write(name, &bytes, Over::Anything)).await
     }
 
     async fn create(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
-        self.blocking(name, move |store, name| {
-            store.write(name, &bytes, Over::Nothing)
-        })
-        .await
+        self.blocking(name, move |store, name| store.write(name, &bytes, Over::Nothing)).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
@@ -223,13 +193,8 @@ struct Staged {
 
 impl Staged {
     fn write(root: &Path, bytes: &[u8]) -> io::Result<Self> {
-        let staged = Self {
-            path: root.join(TEMPORARY).join(Uuid::new_v4().to_string()),
-        };
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&staged.path)?;
+        let staged = Self { path: root.join(TEMPORARY).join(Uuid::new_v4().to_string()) };
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&staged.path)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         Ok(staged)
@@ -249,9 +214,7 @@ impl Drop for Staged {
 
 /// Whether a name has parts between single slashes, none of which means a place relative to another.
 pub(crate) fn is_name(name: &str) -> bool {
-    name.split('/').all(|part| {
-        !matches!(part, "" | "." | "..") && !part.contains(|c: char| c.is_ascii_control())
-    })
+    name.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains(|c: char| c.is_ascii_control()))
 }
 
 fn create_directory(path: &Path) -> io::Result<()> {
@@ -273,11 +236,7 @@ fn remove_old(temporary: &Path) -> io::Result<()> {
     for entry in fs::read_dir(temporary)? {
         let entry = entry?;
         // Another process may be removing the same: what cannot be seen or removed is left.
-        let age = entry
-            .metadata()
-            .and_then(|data| data.modified())
-            .ok()
-            .and_then(|at| at.elapsed().ok());
+        let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|at| at.elapsed().ok());
         if age.is_some_and(|age| age > TEMPORARY_KEPT) {
             let _ = fs::remove_file(entry.path());
         }
@@ -291,17 +250,11 @@ fn sync(directory: &Path) -> io::Result<()> {
 
 /// No object has this name: nothing is there, or a folder, or a file where the name wants a folder.
 fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory
-    )
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory)
 }
 
 fn failed(name: &str, verb: &str, error: &io::Error) -> StoreError {
-    StoreError::Failed {
-        name: name.to_owned(),
-        reason: format!("cannot {verb}: {error}"),
-    }
+    StoreError::Failed { name: name.to_owned(), reason: format!("cannot {verb}: {error}") }
 }
 
 #[cfg(test)]
@@ -318,9 +271,7 @@ mod tests {
     async fn keeps_the_laws() {
         let (_directory, store) = store();
         braid_kernel::laws_store::store_laws(&store).await;
-        let left = fs::read_dir(store.root.join(TEMPORARY))
-            .expect("listed")
-            .count();
+        let left = fs::read_dir(store.root.join(TEMPORARY)).expect("listed").count();
         assert_eq!(left, 0, "temporary files were left");
     }
 
@@ -366,25 +317,13 @@ mod tests {
     #[tokio::test]
     async fn a_folder_is_no_object() {
         let (_directory, store) = store();
-        store
-            .put("a/b", Bytes::from_static(b"x"))
-            .await
-            .expect("put");
+        store.put("a/b", Bytes::from_static(b"x")).await.expect("put");
         assert!(matches!(store.get("a").await, Err(StoreError::NotFound(_))));
-        assert!(matches!(
-            store.get("a/b/c").await,
-            Err(StoreError::NotFound(_))
-        ));
+        assert!(matches!(store.get("a/b/c").await, Err(StoreError::NotFound(_))));
         store.delete("a").await.expect("nothing to delete");
         store.delete("a/b/c").await.expect("nothing to delete");
-        assert!(matches!(
-            store.put("a", Bytes::new()).await,
-            Err(StoreError::Failed { .. })
-        ));
-        assert!(matches!(
-            store.put("a/b/c", Bytes::new()).await,
-            Err(StoreError::Failed { .. })
-        ));
+        assert!(matches!(store.put("a", Bytes::new()).await, Err(StoreError::Failed { .. })));
+        assert!(matches!(store.put("a/b/c", Bytes::new()).await, Err(StoreError::Failed { .. })));
         assert_eq!(store.get("a/b").await.expect("get"), "x");
         assert_eq!(store.list("").await.expect("list"), ["a/b"]);
     }
@@ -393,17 +332,9 @@ mod tests {
     async fn two_stores_of_one_directory_see_each_other() {
         let (_directory, one) = store();
         let other = LocalStore::open(&one.root).expect("opens again");
-        one.create("x/1", Bytes::from_static(b"one"))
-            .await
-            .expect("free");
-        assert!(matches!(
-            other.create("x/1", Bytes::new()).await,
-            Err(StoreError::Exists(_))
-        ));
-        other
-            .put("x/1", Bytes::from_static(b"other"))
-            .await
-            .expect("put");
+        one.create("x/1", Bytes::from_static(b"one")).await.expect("free");
+        assert!(matches!(other.create("x/1", Bytes::new()).await, Err(StoreError::Exists(_))));
+        other.put("x/1", Bytes::from_static(b"other")).await.expect("put");
         assert_eq!(one.get("x/1").await.expect("get"), "other");
     }
 

@@ -25,10 +25,7 @@ pub enum OpenError {
     Scheme(String),
     /// The directory cannot be made or read.
     #[error("cannot open the directory {path}: {source}")]
-    Directory {
-        path: String,
-        source: std::io::Error,
-    },
+    Directory { path: String, source: std::io::Error },
     /// The bucket's address or its settings in the environment are wrong.
     #[error("cannot open {store}: {reason}")]
     Bucket { store: String, reason: String },
@@ -47,30 +44,21 @@ pub fn open(url: &str) -> Result<Arc<dyn Store>, OpenError> {
     };
     let objects: Arc<dyn ObjectStore> = match scheme {
         "file" if !rest.is_empty() => {
-            let store =
-                LocalStore::open(Path::new(rest)).map_err(|source| OpenError::Directory {
-                    path: rest.to_owned(),
-                    source,
-                })?;
+            let store = LocalStore::open(Path::new(rest))
+                .map_err(|source| OpenError::Directory { path: rest.to_owned(), source })?;
             return Ok(Arc::new(store));
         }
         "memory" => Arc::new(InMemory::new()),
         "s3" | "s3a" => {
-            let builder = AmazonS3Builder::from_env()
-                .with_url(url)
-                .with_retry(cloud::retry());
+            let builder = AmazonS3Builder::from_env().with_url(url).with_retry(cloud::retry());
             Arc::new(builder.build().map_err(|error| bucket(url, &error))?)
         }
         "gs" => {
-            let builder = GoogleCloudStorageBuilder::from_env()
-                .with_url(url)
-                .with_retry(cloud::retry());
+            let builder = GoogleCloudStorageBuilder::from_env().with_url(url).with_retry(cloud::retry());
             Arc::new(builder.build().map_err(|error| bucket(url, &error))?)
         }
         "az" | "abfs" | "abfss" => {
-            let builder = MicrosoftAzureBuilder::from_env()
-                .with_url(url)
-                .with_retry(cloud::retry());
+            let builder = MicrosoftAzureBuilder::from_env().with_url(url).with_retry(cloud::retry());
             Arc::new(builder.build().map_err(|error| bucket(url, &error))?)
         }
         _ => return Err(OpenError::Scheme(without_user(url))),
@@ -81,10 +69,7 @@ pub fn open(url: &str) -> Result<Arc<dyn Store>, OpenError> {
 }
 
 fn bucket(url: &str, error: &dyn std::error::Error) -> OpenError {
-    OpenError::Bucket {
-        store: without_user(url),
-        reason: error.to_string(),
-    }
+    OpenError::Bucket { store: without_user(url), reason: error.to_string() }
 }
 
 /// The URL without what may be a secret: messages end up in logs.
@@ -108,10 +93,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let url = format!("file://{}/a b/store", directory.path().display());
         let store = open(&url).expect("opens");
-        store
-            .put("x/y", Bytes::from_static(b"1"))
-            .await
-            .expect("put");
+        store.put("x/y", Bytes::from_static(b"1")).await.expect("put");
         let on_disk = directory.path().join("a b/store/x/y");
         assert_eq!(std::fs::read(on_disk).expect("a file"), b"1");
     }
@@ -127,22 +109,12 @@ mod tests {
     fn a_bad_url_says_what_to_write() {
         for url in ["data", "file://", "ftp://host/x", "://", "s3:/x"] {
             let error = open(url).err().unwrap_or_else(|| panic!("{url} opened"));
-            assert!(
-                error.to_string().contains("write file://./folder"),
-                "{error}"
-            );
+            assert!(error.to_string().contains("write file://./folder"), "{error}");
         }
-        let error = open("ftp://user:password@host/x?key=secret")
-            .err()
-            .expect("no store");
-        assert!(
-            !error.to_string().contains("password") && !error.to_string().contains("secret"),
-            "{error}"
-        );
+        let error = open("ftp://user:password@host/x?key=secret").err().expect("no store");
+        assert!(!error.to_string().contains("password") && !error.to_string().contains("secret"), "{error}");
         let file = tempfile::NamedTempFile::new().expect("a file");
-        let error = open(&format!("file://{}/x", file.path().display()))
-            .err()
-            .expect("no directory");
+        let error = open(&format!("file://{}/x", file.path().display())).err().expect("no directory");
         assert!(matches!(error, OpenError::Directory { .. }), "{error}");
     }
 }
