@@ -126,7 +126,7 @@ impl Builder<'_> {
             (Format::Native, rate_schema())
         } else {
             let format = self.format(fields, default.filter(|_| known_kind), in_files || !known_kind);
-            let schema = self.schema(fields, &format, extra);
+            let schema = self.schema(fields, "a source", &format, extra);
             (format, schema)
         };
         Source {
@@ -234,7 +234,7 @@ impl Builder<'_> {
     fn format(&mut self, fields: &Fields, default: Option<Format>, in_files: bool) -> Format {
         let Some(choice) = fields.fields("format") else {
             if !fields.has("format") && default.is_none() {
-                let mistake = self.map.at_key(&fields.path, "the key `format` is missing");
+                let mistake = self.map.at_key(&fields.path, "a source needs the key `format`");
                 self.mistakes.push(mistake.expected("`format`: one of `json`, `csv`, `text`, `parquet`"));
             }
             // `Native` checks no schema: a missing format is one mistake, not two.
@@ -273,14 +273,14 @@ impl Builder<'_> {
         Csv { header, delimiter, quote, null_value: csv.text_maybe("null_value") }
     }
 
-    fn schema(&mut self, fields: &Fields, format: &Format, extra: &[&str]) -> SchemaRef {
+    fn schema(&mut self, fields: &Fields, what: &str, format: &Format, extra: &[&str]) -> SchemaRef {
         let schema = fields.columns("schema");
         match (format, schema) {
             (Format::Native, schema) => schema.unwrap_or_else(|| Arc::new(Schema::empty())),
             (Format::Text, None) if !fields.has("schema") => text_schema(),
             (_, None) => {
                 if !fields.has("schema") {
-                    let mistake = self.map.at_key(&fields.path, "the key `schema` is missing");
+                    let mistake = self.map.at_key(&fields.path, format!("{what} needs the key `schema`"));
                     self.mistakes.push(
                         mistake.expected("`schema`: a map from columns to types, such as `{id: long, name: string}`"),
                     );
@@ -337,7 +337,7 @@ impl Builder<'_> {
         let format = self.format(fields, Some(Format::Native), true);
         StaticTable {
             path: fields.fields("file").map(|file| file.text("path")).unwrap_or_default(),
-            schema: self.schema(fields, &format, &[]),
+            schema: self.schema(fields, "a table", &format, &[]),
             format,
             refresh: fields.duration_maybe("refresh"),
         }

@@ -13,6 +13,9 @@ use crate::value::Fields;
 /// Tables that Braid keeps itself.
 const RESERVED: &[&str] = &["dead_letters", "late_rows"];
 
+/// A message lists at most so many names.
+const NAMES_SHOWN_MAX: usize = 12;
+
 /// The maps whose names are tables in SQL, and what an entry is called.
 const NAMESPACE: &[(&str, &str)] =
     &[("sources", "source"), ("tables", "table"), ("streams", "stream"), ("views", "view")];
@@ -77,7 +80,7 @@ impl Builder<'_> {
 
     /// Notes a name that means nothing, or something of another kind.
     fn refer(&mut self, root: &Fields, known: &Known<'_>, what: &str, name: &str, path: &str) {
-        if known.0.contains(name) {
+        if known.0.contains(name) || known.1 {
             return;
         }
         let other = NAMESPACE
@@ -88,13 +91,7 @@ impl Builder<'_> {
             Some((_, other)) => format!("`{name}` is a {other}; here stands a {what}"),
             None => format!("there is no {what} of this name"),
         };
-        let expected = match known.0.is_empty() {
-            true => format!("a {what}; there is none"),
-            false => {
-                let names: Vec<String> = known.0.iter().map(|name| format!("`{name}`")).collect();
-                format!("a {what}: {}", names.join(", "))
-            }
-        };
+        let expected = known.shown(what);
         let hint = did_you_mean(name, known.0.iter().copied());
         self.mistakes.push(self.map.at_value(path, message).expected(expected).hint(hint));
     }
@@ -152,12 +149,25 @@ impl Builder<'_> {
     }
 }
 
-/// The names in some of the maps.
-struct Known<'a>(BTreeSet<&'a str>);
+/// The names in some of the maps, and whether one of those maps was wrong, so that there may be more.
+struct Known<'a>(BTreeSet<&'a str>, bool);
 
 impl<'a> Known<'a> {
+    fn shown(&self, what: &str) -> String {
+        let mut names: Vec<String> = self.0.iter().take(NAMES_SHOWN_MAX).map(|name| format!("`{name}`")).collect();
+        if self.0.len() > NAMES_SHOWN_MAX {
+            names.push("…".to_owned());
+        }
+        match names.is_empty() {
+            true => format!("a {what}; there is none"),
+            false => format!("a {what}: {}", names.join(", ")),
+        }
+    }
+
     fn of(root: &'a Fields, sections: &[&str]) -> Self {
-        Known(sections.iter().flat_map(|section| root.named(section)).map(|(name, _)| name.as_str()).collect())
+        let names = sections.iter().flat_map(|section| root.named(section));
+        let wrong = sections.iter().any(|section| root.is_bad(section));
+        Known(names.map(|(name, _)| name.as_str()).collect(), wrong)
     }
 }
 

@@ -62,6 +62,9 @@ fn property(key: &Key) -> Value {
         extend(&mut property, json!({"default": default}));
     }
     extend(&mut property, shape(&key.shape));
+    if let (Need::Must, Shape::Named(..)) = (&key.need, &key.shape) {
+        extend(&mut property, json!({"type": "object", "minProperties": 1}));
+    }
     property
 }
 

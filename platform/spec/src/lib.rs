@@ -96,6 +96,9 @@ pub fn load_text(
         return Err(Diagnostics::sorted(mistakes));
     };
     let root = Reader { map: &mut map, mistakes: &mut mistakes }.file(&tree, &keys::DEPLOYMENT);
+    if mistakes.len() >= diagnostics::MISTAKES_MAX {
+        return Err(Diagnostics::sorted(mistakes));
+    }
     let deployment = deployment(&root, &map, &mut mistakes, base_dir, options);
     match deployment {
         Some(deployment) if mistakes.is_empty() => Ok(Loaded { deployment, source_map: map }),

@@ -1,6 +1,7 @@
 //! What a deployment file says, as types. Plain data: every default is filled in, every duration and size is a number.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -134,7 +135,7 @@ pub struct Files {
 }
 
 /// A Kafka topic.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Kafka {
     /// `bootstrap.servers`.
     pub brokers: String,
@@ -148,6 +149,30 @@ pub struct Kafka {
     pub fail_on_data_loss: bool,
     /// Passed through to the client, e.g. `fetch.max.bytes`.
     pub client: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Kafka { brokers, subscribe, starting_offsets, max_offsets_per_trigger, fail_on_data_loss, client } = self;
+        f.debug_struct("Kafka")
+            .field("brokers", brokers)
+            .field("subscribe", subscribe)
+            .field("starting_offsets", starting_offsets)
+            .field("max_offsets_per_trigger", max_offsets_per_trigger)
+            .field("fail_on_data_loss", fail_on_data_loss)
+            .field("client", &Discreet(client))
+            .finish()
+    }
+}
+
+/// Shows a client's options without its secrets.
+struct Discreet<'a>(&'a BTreeMap<String, String>);
+
+impl fmt::Debug for Discreet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |key, value| if crate::env::is_secret(key) { "***" } else { value };
+        f.debug_map().entries(self.0.iter().map(|(key, value)| (key, shown(key, value)))).finish()
+    }
 }
 
 /// Where the first start begins.
@@ -309,7 +334,7 @@ pub enum OutputMode {
 }
 
 /// Where a view's answers go.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum SinkKind {
     /// Printed.
     Console { rows_max: usize },
@@ -319,6 +344,22 @@ pub enum SinkKind {
     Kafka { brokers: String, topic: String, client: BTreeMap<String, String> },
     /// Kept in memory and queryable under the sink's name.
     Memory,
+}
+
+impl fmt::Debug for SinkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SinkKind::Console { rows_max } => f.debug_struct("Console").field("rows_max", rows_max).finish(),
+            SinkKind::Parquet { path } => f.debug_struct("Parquet").field("path", path).finish(),
+            SinkKind::Kafka { brokers, topic, client } => f
+                .debug_struct("Kafka")
+                .field("brokers", brokers)
+                .field("topic", topic)
+                .field("client", &Discreet(client))
+                .finish(),
+            SinkKind::Memory => f.write_str("Memory"),
+        }
+    }
 }
 
 /// What is listened on.

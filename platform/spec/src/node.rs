@@ -239,10 +239,12 @@ fn place(location: &Location, text: &str) -> Place {
 /// Says what the parser found in the words of a deployment's author.
 fn unreadable(error: &Error, text: &str) -> Unreadable {
     let mut error = error.without_snippet();
-    while let Error::AliasError { error: inner, .. } = error {
+    let mut location = error.location();
+    while let Error::AliasError { error: inner, locations, .. } = error {
+        location = Some(locations.reference_location);
         error = inner.without_snippet();
     }
-    let place = match error.location() {
+    let place = match location {
         Some(location) => place(&location, text),
         None => Place { line: 1, column: 1, width: 1 },
     };

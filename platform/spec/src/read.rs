@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::columns;
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, MISTAKES_MAX};
 use crate::env;
 use crate::keys::{FORMATS, Keys, Names, Need, Shape};
 use crate::model::StartingOffsets;
 use crate::node::{Class, Entry, Kind, Node, Place, Scalar};
 use crate::source_map::{SourceMap, join};
-use crate::suggest::did_you_mean;
+use crate::suggest::{did_you_mean, nearest};
 use crate::units;
 use crate::value::{Fields, Value};
 
@@ -31,6 +31,9 @@ pub(crate) fn put_environment(
     key: &str,
     mistakes: &mut Vec<Diagnostic>,
 ) {
+    if mistakes.len() >= MISTAKES_MAX {
+        return;
+    }
     match &mut node.kind {
         Kind::Scalar(scalar) => match env::substitute(&scalar.text, lookup) {
             Ok(None) => {}
@@ -132,9 +135,14 @@ pub(crate) fn shown(text: &str, environment: Option<&env::Substitution>) -> Stri
 fn found(node: &Node) -> String {
     match &node.kind {
         Kind::Nothing => "nothing".into(),
+        Kind::List(list) if list.is_empty() => "an empty list".into(),
         Kind::List(_) => "a list".into(),
+        Kind::Map(map) if map.is_empty() => "an empty map".into(),
         Kind::Map(_) => "a map".into(),
         Kind::Broken => "broken".into(),
+        Kind::Scalar(Scalar { text, environment: Some(environment), .. }) if environment.secret => {
+            shown(text, Some(environment))
+        }
         Kind::Scalar(scalar) => {
             let what = match scalar.class {
                 Class::Text => "the text",
@@ -150,8 +158,8 @@ impl Reader<'_> {
     /// Reads the whole file.
     pub(crate) fn file(&mut self, node: &Node, keys: &'static Keys) -> Fields {
         match &node.kind {
-            Kind::Map(entries) => self.fields(entries, "", None, keys),
-            Kind::Nothing => self.fields(&[], "", None, keys),
+            Kind::Map(entries) => self.fields(entries, "", Place { width: 1, ..node.place }, keys),
+            Kind::Nothing => self.fields(&[], "", Place { width: 1, ..node.place }, keys),
             _ => {
                 let mistake = self.map.at(node.place, "", format!("the file is {}", found(node)));
                 self.mistakes.push(mistake.expected(wanted(&Shape::Group(keys))));
@@ -173,10 +181,13 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, node: &Node, path: &str, key: Place, shape: &Shape) -> Value {
+        if self.mistakes.len() >= MISTAKES_MAX {
+            return Value::Bad;
+        }
         match (shape, &node.kind) {
             (_, Kind::Broken) => Value::Bad,
-            (Shape::Group(keys), Kind::Map(entries)) => Value::Fields(self.fields(entries, path, Some(key), keys)),
-            (Shape::Group(keys), Kind::Nothing) => Value::Fields(self.fields(&[], path, Some(key), keys)),
+            (Shape::Group(keys), Kind::Map(entries)) => Value::Fields(self.fields(entries, path, key, keys)),
+            (Shape::Group(keys), Kind::Nothing) => Value::Fields(self.fields(&[], path, key, keys)),
             (Shape::Named(keys, names), Kind::Map(entries)) => Value::Named(self.named(entries, path, keys, *names)),
             (Shape::Named(..), Kind::Nothing) => Value::Named(BTreeMap::new()),
             (Shape::Pairs, Kind::Map(entries)) => Value::Pairs(self.pairs(entries, path)),
@@ -184,9 +195,9 @@ impl Reader<'_> {
             (Shape::Format, Kind::Scalar(scalar)) if FORMATS.names().any(|word| word == scalar.text) => {
                 let entry =
                     Entry { key: scalar.text.clone(), place: key, node: Node { kind: Kind::Nothing, ..node.clone() } };
-                Value::Fields(self.fields(&[entry], path, Some(key), &FORMATS))
+                Value::Fields(self.fields(&[entry], path, key, &FORMATS))
             }
-            (Shape::Format, Kind::Map(entries)) => Value::Fields(self.fields(entries, path, Some(key), &FORMATS)),
+            (Shape::Format, Kind::Map(entries)) => Value::Fields(self.fields(entries, path, key, &FORMATS)),
             (Shape::Offsets, Kind::Map(entries)) => self.offsets(entries, path),
             (Shape::Many, Kind::List(list)) => self.list(list, path),
             (Shape::OneOrMany, Kind::List(list)) if !list.is_empty() => self.list(list, path),
@@ -205,7 +216,7 @@ impl Reader<'_> {
         }
     }
 
-    fn fields(&mut self, entries: &[Entry], path: &str, at: Option<Place>, keys: &'static Keys) -> Fields {
+    fn fields(&mut self, entries: &[Entry], path: &str, at: Place, keys: &'static Keys) -> Fields {
         let mut fields = Fields { path: path.to_owned(), ..Fields::default() };
         let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
         for Entry { key, place, node } in entries {
@@ -224,8 +235,16 @@ impl Reader<'_> {
                 }
             } else {
                 let mistake = self.map.at(*place, &path, format!("{} has no key {}", keys.what, shown(key, None)));
-                let hint = did_you_mean(key, keys.names());
+                let meant = nearest(key, keys.names());
+                let hint = meant.map(|meant| format!("did you mean `{meant}`?"));
                 self.mistakes.push(mistake.expected(one_of(keys.names())).hint(hint));
+                // A misspelt key is one mistake: it is not missing too.
+                if let Some(known) = keys.keys.iter().find(|known| Some(known.name) == meant)
+                    && !entries.iter().any(|entry| entry.key == known.name)
+                {
+                    seen.insert(known.name, *place);
+                    fields.values.insert(known.name, Value::Bad);
+                }
             }
         }
         self.missing(&mut fields, &seen, at, keys);
@@ -233,14 +252,13 @@ impl Reader<'_> {
     }
 
     /// Notes keys that are missing, and fills in the defaults of those that may be.
-    fn missing(&mut self, fields: &mut Fields, seen: &BTreeMap<&str, Place>, at: Option<Place>, keys: &'static Keys) {
-        let whole = at.unwrap_or(Place { line: 1, column: 1, width: 1 });
+    fn missing(&mut self, fields: &mut Fields, seen: &BTreeMap<&str, Place>, at: Place, keys: &'static Keys) {
         let path = fields.path.clone();
         let kinds: Vec<&str> = keys.one_of.iter().copied().filter(|kind| seen.contains_key(kind)).collect();
         match (keys.one_of, kinds.as_slice()) {
             ([], _) | (_, [_]) => {}
             (_, []) => {
-                let mistake = self.map.at(whole, &path, format!("{} without its kind", keys.what));
+                let mistake = self.map.at(at, &path, format!("{} without its kind", keys.what));
                 self.mistakes.push(mistake.expected(one_of(keys.one_of.iter().copied())));
             }
             (_, [first, others @ ..]) => {
@@ -260,7 +278,7 @@ impl Reader<'_> {
             match (&key.need, &key.shape) {
                 (Need::Must, shape) => {
                     let message = format!("{} needs the key `{}`", keys.what, key.name);
-                    let mistake = self.map.at(whole, &path, message);
+                    let mistake = self.map.at(at, &path, message);
                     self.mistakes.push(mistake.expected(format!("`{}`: {}", key.name, wanted(shape))));
                     fields.values.insert(key.name, Value::Bad);
                 }
@@ -409,7 +427,8 @@ impl Reader<'_> {
                             Kind::Scalar(_) => self.map.at(node.place, &path, message),
                             _ => self.map.at(*place, &path, message),
                         };
-                        let cut = matches!(&node.kind, Kind::Scalar(scalar) if scalar.text.contains(['(', '<']));
+                        let cut = key.contains([')', '>'])
+                            || matches!(&node.kind, Kind::Scalar(scalar) if scalar.text.contains(['(', '<']));
                         let hint = match guess {
                             Some(near) => Some(format!("did you mean `{near}`?")),
                             None if cut => Some("between `{ }`, put a type that has a comma in quotes".to_owned()),

@@ -6,13 +6,18 @@ use std::ops::Range;
 use crate::diagnostics::Diagnostic;
 use crate::node::{Entry, Kind, Node, Place};
 
+/// A source line longer than this is cut around the mistake.
+const EXCERPT_CHARS_MAX: usize = 120;
+
 /// Knows where every key and value of one deployment file stands.
 #[derive(Debug, Clone)]
 pub struct SourceMap {
     file: String,
     text: String,
-    /// The lines as they are shown: literal secrets are stars.
-    lines: Vec<String>,
+    /// Where each line begins, in bytes.
+    lines: Vec<usize>,
+    /// Bytes that are shown as stars: literal secrets.
+    hidden: Vec<Range<usize>>,
     places: BTreeMap<String, Spot>,
 }
 
@@ -39,10 +44,13 @@ pub(crate) fn join(path: &str, key: &str) -> String {
 
 impl SourceMap {
     pub(crate) fn new(file: &str, text: &str) -> Self {
+        let first = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let newlines = text.match_indices('\n').map(|(at, _)| at + 1);
         SourceMap {
             file: file.to_owned(),
             text: text.to_owned(),
-            lines: text.lines().map(str::to_owned).collect(),
+            lines: std::iter::once(first).chain(newlines).collect(),
+            hidden: Vec::new(),
             places: BTreeMap::new(),
         }
     }
@@ -75,37 +83,61 @@ impl SourceMap {
         self.places.insert(path.to_owned(), Spot { key, value: node.place, scalar });
     }
 
-    /// Hides a value in the lines that are shown.
+    /// Hides a value where its line is shown, unless it is in the environment only.
     pub(crate) fn hide(&mut self, node: &Node) {
-        if self.text[node.span.clone()].contains("${") {
-            return;
-        }
-        let rows = self.text[node.span.clone()].lines().count();
-        for row in 0..rows {
-            let Some(line) = self.lines.get_mut(node.place.line - 1 + row) else { return };
-            let skip = if row == 0 { node.place.column - 1 } else { 0 };
-            let width = if row == 0 { node.place.width } else { usize::MAX };
-            *line = line
-                .chars()
-                .enumerate()
-                .map(|(at, c)| if at >= skip && at - skip < width && !c.is_whitespace() { '*' } else { c })
-                .collect();
+        if !self.text[node.span.clone()].contains("${") {
+            self.hidden.push(node.span.clone());
         }
     }
 
     /// A mistake at a place of the file.
     pub(crate) fn at(&self, place: Place, path: &str, message: impl Into<String>) -> Diagnostic {
+        let (text, caret) = self.excerpt(place);
         Diagnostic {
             file: self.file.clone(),
             line: place.line,
             column: place.column,
             width: place.width,
             path: path.to_owned(),
-            text: self.lines.get(place.line - 1).cloned().unwrap_or_default(),
+            text,
+            caret,
             message: message.into(),
             expected: None,
             hint: None,
         }
+    }
+
+    /// The line of a place, cut to what fits a terminal, without control characters and secrets; and the number of characters
+    /// in it before the place.
+    fn excerpt(&self, place: Place) -> (String, usize) {
+        let Some(start) = place.line.checked_sub(1).and_then(|line| self.lines.get(line).copied()) else {
+            return (String::new(), 0);
+        };
+        let end = self.lines.get(place.line).map_or(self.text.len(), |next| next - 1);
+        let line = self.text.get(start..end).unwrap_or_default().trim_end_matches('\r');
+        let column = place.column.saturating_sub(1);
+        let lead = (EXCERPT_CHARS_MAX / 4).max(EXCERPT_CHARS_MAX.saturating_sub(place.width) / 2);
+        let length = line.chars().take(column.saturating_add(EXCERPT_CHARS_MAX + 1)).count();
+        let caret = column.min(length);
+        let skipped =
+            if length <= EXCERPT_CHARS_MAX { 0 } else { caret.saturating_sub(lead).min(length - EXCERPT_CHARS_MAX) };
+        let mut shown = String::new();
+        if skipped > 0 {
+            shown.push('…');
+        }
+        for (at, c) in line.char_indices().skip(skipped).take(EXCERPT_CHARS_MAX) {
+            let secret = self.hidden.iter().any(|hidden| hidden.contains(&(start + at)));
+            shown.push(match c {
+                '\t' => ' ',
+                c if c.is_control() => '\u{fffd}',
+                c if secret && !c.is_whitespace() => '*',
+                c => c,
+            });
+        }
+        if length > skipped + EXCERPT_CHARS_MAX {
+            shown.push('…');
+        }
+        (shown, caret - skipped + usize::from(skipped > 0))
     }
 
     /// A mistake at a key, e.g. because something is missing below it.
@@ -286,6 +318,21 @@ mod tests {
             let found = map.diagnostic("a.sql", Some((line as u64, column as u64)), "here", None);
             let shown = &yaml.lines().nth(found.line - 1).unwrap().trim_start_matches('\u{feff}');
             assert_eq!(shown.chars().nth(found.column - 1), Some('@'), "{yaml}\n{found}");
+        }
+    }
+
+    #[test]
+    fn long_lines_and_control_characters_are_harmless() {
+        let long = format!("{}\u{1b}[31mX{}\nnext", "a".repeat(5_000), "b".repeat(5_000));
+        let map = SourceMap::new("f", &long);
+        for column in [1, 2, 60, 5_006, 9_000, 10_006, 99_999] {
+            let shown = map.at(Place { line: 1, column, width: 7 }, "", "m").to_string();
+            assert!(shown.lines().all(|line| line.chars().count() < 140), "{shown}");
+            assert!(!shown.contains('\u{1b}') && !shown.contains("next"));
+            let lines: Vec<&str> = shown.lines().collect();
+            let caret = lines[4].chars().position(|c| c == '^').unwrap();
+            let pointed = lines[3].chars().nth(caret);
+            assert!(column != 5_006 || pointed == Some('X'), "{shown}");
         }
     }
 

@@ -41,13 +41,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Option<String>> {
     let mut total: u64 = 0;
     while !rest.is_empty() {
         let (number, after) = split_where(rest, |c| !c.is_ascii_digit());
-        let (unit, after) = split_where(after.trim_start(), |c| !c.is_ascii_alphabetic());
+        let (gap, after) = split_where(after, |c| c != ' ');
+        let (unit, after) = split_where(after, |c| !c.is_ascii_alphabetic());
         let number: u64 = number.parse().map_err(|_| None)?;
         let lower = unit.to_ascii_lowercase();
         let Some((scale, _)) = TIMES.iter().find(|(_, names)| names.contains(&lower.as_str())) else {
             let near = TIMES.iter().flat_map(|(_, names)| names.iter());
             let guess = crate::suggest::nearest(&lower, near.copied());
-            return Err(guess.filter(|_| after.is_empty()).map(|unit| format!("{number}{unit}")));
+            return Err(guess.filter(|_| after.is_empty()).map(|unit| format!("{number}{gap}{unit}")));
         };
         let part = number.checked_mul(*scale).ok_or(None)?;
         total = total.checked_add(part).filter(|total| *total <= DURATION_MS_MAX).ok_or(None)?;
@@ -104,7 +105,7 @@ mod tests {
         for (text, guess) in [
             ("10", Some("10s")),
             ("10sek", Some("10sec")),
-            ("10 secnds", Some("10seconds")),
+            ("10 secnds", Some("10 seconds")),
             ("1.5s", None),
             ("-1s", None),
             ("s", None),
