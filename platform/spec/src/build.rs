@@ -62,35 +62,36 @@ impl Builder<'_> {
         name
     }
 
-    /// The store's URL; a relative one starts at the working directory.
-    pub(crate) fn store(&mut self, root: &Fields, name: &str) -> String {
-        let Some(store) = root.text_maybe("store") else {
+    /// The store's URL; a relative one starts at the working directory. `given` comes from the command line and not from the
+    /// file.
+    pub(crate) fn store(&mut self, root: &Fields, name: &str, given: Option<&str>) -> String {
+        let Some(store) = given.map(str::to_owned).or_else(|| root.text_maybe("store")) else {
             return self.absolute(&format!("./data/{name}"));
         };
-        let expected =
-            Some("a URL such as `file://./data`, `s3://bucket/folder`, `gs://…`, `az://…` or `memory://`".into());
-        match store.split_once("://") {
-            Some(("file", path)) if !path.is_empty() => self.absolute(path),
-            Some(("memory", _)) => store,
-            Some((scheme, rest)) if STORE_SCHEMES.contains(&scheme) && !rest.is_empty() && !rest.starts_with('/') => {
-                store
-            }
-            Some((scheme, _)) if STORE_SCHEMES.contains(&scheme) => {
-                self.wrong("store", "the store's URL says no place", expected, None);
-                store
+        let (problem, hint) = match store.split_once("://") {
+            Some(("file", path)) if !path.is_empty() => return self.absolute(path),
+            Some(("memory", _)) => return store,
+            Some((scheme, rest)) if STORE_SCHEMES.contains(&scheme) => {
+                if !rest.is_empty() && !rest.starts_with('/') {
+                    return store;
+                }
+                ("the store's URL says no place", None)
             }
             Some((scheme, _)) => {
-                let hint = did_you_mean(scheme, STORE_SCHEMES.iter().copied());
-                self.wrong("store", "the store's URL has a scheme that is unknown", expected, hint);
-                store
+                ("the store's URL has a scheme that is unknown", did_you_mean(scheme, STORE_SCHEMES.iter().copied()))
             }
             None => {
-                let written = matches!(self.map.written("store"), Some(written) if written == store);
-                let hint = written.then(|| format!("write `file://{store}`"));
-                self.wrong("store", "the store is no URL", expected, hint);
-                store
+                let written = given.or_else(|| self.map.written("store"));
+                ("the store is no URL", written.map(|written| format!("write `file://{written}`")))
             }
+        };
+        let mut mistake = self.map.at_value("store", problem).hint(hint);
+        if given.is_some() {
+            mistake = mistake.outside("--store");
         }
+        let expected = "a URL such as `file://./data`, `s3://bucket/folder`, `gs://…`, `az://…` or `memory://`";
+        self.mistakes.push(mistake.expected(expected));
+        store
     }
 
     fn absolute(&self, path: &str) -> String {

@@ -64,6 +64,11 @@ impl Diagnostic {
         self
     }
 
+    /// Says that it is not the file's fault but that of an argument.
+    pub(crate) fn outside(self, argument: &str) -> Self {
+        Diagnostic { file: argument.to_owned(), line: 1, column: 1, width: 1, text: String::new(), caret: 0, ..self }
+    }
+
     /// Says what to do, if that is known.
     #[must_use]
     pub fn hint(mut self, hint: Option<impl Into<String>>) -> Self {

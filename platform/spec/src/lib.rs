@@ -3,6 +3,8 @@
 //! Text becomes a tree that knows places (`node`), the environment is put in (`env`), the tree is checked against tables of
 //! keys (`keys`, `read`), and right values become the model (`build`, `check`). Each step notes mistakes and goes on.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong"))]
+
 mod address;
 mod build;
 mod check;
@@ -37,6 +39,8 @@ use value::Fields;
 pub struct LoadOptions<'a> {
     /// A layout in place of the file's: `lambda`, `kappa`, or a path from the working directory.
     pub layout: Option<String>,
+    /// A store in place of the file's.
+    pub store: Option<String>,
     /// The environment.
     pub env: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// What relative stores and components start from.
@@ -50,6 +54,7 @@ impl Default for LoadOptions<'_> {
     fn default() -> Self {
         LoadOptions {
             layout: None,
+            store: None,
             env: &|name| std::env::var(name).ok(),
             working_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             check_files: true,
@@ -123,7 +128,7 @@ fn deployment(
         }
     }
     let name = builder.name(root);
-    let store = builder.store(root, &name);
+    let store = builder.store(root, &name, options.store.as_deref());
     let sources = root.named("sources").map(|(name, fields)| (name.clone(), builder.source(fields))).collect();
     let tables = root.named("tables").map(|(name, fields)| (name.clone(), builder.table(fields))).collect();
     let plugins = root.named("plugins").map(|(name, fields)| (name.clone(), builder.plugin(fields))).collect();
@@ -151,15 +156,7 @@ fn find_layout(
         Err(problem) => {
             let mut mistake = map.at_value("layout", problem.message).expected(problem.expected).hint(problem.hint);
             if given.is_some() {
-                // The file is not at fault.
-                mistake = Diagnostic {
-                    file: "--layout".to_owned(),
-                    line: 1,
-                    column: 1,
-                    width: 1,
-                    text: String::new(),
-                    ..mistake
-                };
+                mistake = mistake.outside("--layout");
             }
             mistakes.push(mistake);
             None

@@ -125,8 +125,12 @@ impl SourceMap {
         if skipped > 0 {
             shown.push('…');
         }
-        for (at, c) in line.char_indices().skip(skipped).take(EXCERPT_CHARS_MAX) {
-            let secret = self.hidden.iter().any(|hidden| hidden.contains(&(start + at)));
+        let window: Vec<(usize, char)> = line.char_indices().skip(skipped).take(EXCERPT_CHARS_MAX).collect();
+        let (from, to) = (window.first().map_or(0, |(at, _)| *at), window.last().map_or(0, |(at, _)| *at));
+        let touches = |hidden: &&Range<usize>| hidden.start <= start + to && hidden.end > start + from;
+        let hidden: Vec<&Range<usize>> = self.hidden.iter().filter(touches).collect();
+        for (at, c) in window {
+            let secret = hidden.iter().any(|hidden| hidden.contains(&(start + at)));
             shown.push(match c {
                 '\t' => ' ',
                 c if c.is_control() => '\u{fffd}',

@@ -1,5 +1,7 @@
 //! One deployment that has everything, and small patches of it that break it: each snapshot holds all that is said.
 
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +34,13 @@ impl Bench {
     }
 
     fn options(&self) -> LoadOptions<'static> {
-        LoadOptions { layout: None, env: &environment, working_dir: self.folder.path().to_owned(), check_files: true }
+        LoadOptions {
+            layout: None,
+            store: None,
+            env: &environment,
+            working_dir: self.folder.path().to_owned(),
+            check_files: true,
+        }
     }
 
     /// What is said about a text, without the path of the working directory.
@@ -280,6 +288,19 @@ fn stores_and_components_start_from_the_right_folder() {
     assert_eq!(store(&patched(&[("s3://bucket/golden", "file://./a/b")])), format!("file://{here}/a/b"));
     assert_eq!(store(&patched(&[("s3://bucket/golden", "file:///a/b")])), "file:///a/b");
     assert_eq!(store(&patched(&[("s3://bucket/golden", "memory://")])), "memory://");
+
+    let given = |store: &str| {
+        let options = LoadOptions { store: Some(store.to_owned()), ..bench.options() };
+        load_text(GOLDEN, "f", Path::new("."), &options)
+            .map(|loaded| loaded.deployment.store)
+            .map_err(|mistakes| mistakes.to_string())
+    };
+    assert_eq!(given("file://./a/b"), Ok(format!("file://{here}/a/b")));
+    let refused = given("./a/b").unwrap_err();
+    assert!(refused.contains("--store:1:1") && refused.contains("write `file://./a/b`"), "{refused}");
+    for bad in ["file://", "s3://", "s4://bucket", "gs:///x"] {
+        assert!(given(bad).is_err(), "{bad}");
+    }
 
     // A component beside the deployment file comes before one in the working directory.
     let folder = bench.folder.path().join("deploy");

@@ -1,5 +1,7 @@
 //! Whatever the text is: no panic, and mistakes whose places exist.
 
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
 use std::path::Path;
 
 use braid_spec::{LoadOptions, load_text};

@@ -1,5 +1,7 @@
 //! The JSON Schema and the parser say the same: about the golden file, and about every small change of its structure.
 
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
 use std::path::Path;
 
 use braid_spec::{LoadOptions, json_schema, load_text};
