@@ -16,12 +16,7 @@ fn main() {
     let mut code = String::new();
     for name in names {
         let ident = name.to_lowercase().replace('-', "_");
-        let modes: &[&str] = if Path::new(&root)
-            .join("cases")
-            .join(&name)
-            .join("expected/validate.txt")
-            .exists()
-        {
+        let modes: &[&str] = if Path::new(&root).join("cases").join(&name).join("expected/validate.txt").exists() {
             &["Validate"]
         } else {
             &["Kappa", "Lambda", "Swapped", "Once"]
@@ -29,11 +24,8 @@ fn main() {
         writeln!(code, "mod {ident} {{").expect("a String takes all");
         for mode in modes {
             let test = mode.to_lowercase();
-            writeln!(
-                code,
-                "    #[test] fn {test}() {{ super::check({name:?}, super::Mode::{mode}); }}"
-            )
-            .expect("a String takes all");
+            writeln!(code, "    #[test] fn {test}() {{ super::check({name:?}, super::Mode::{mode}); }}")
+                .expect("a String takes all");
         }
         code.push_str("}\n");
     }

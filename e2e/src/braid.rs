@@ -12,10 +12,7 @@ pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The repository's root.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the e2e crate stands in the repository")
-        .to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the e2e crate stands in the repository").to_path_buf()
 }
 
 /// The binary under test: `BRAID_BIN`, or built by cargo in the profile and target directory of this test.
@@ -32,11 +29,7 @@ pub fn binary() -> &'static Path {
             .expect("a test stands below its profile's directory");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--package", "braid", "--target-dir"]);
-        cargo.arg(
-            profile
-                .parent()
-                .expect("a profile is in a target directory"),
-        );
+        cargo.arg(profile.parent().expect("a profile is in a target directory"));
         if profile.ends_with("release") {
             cargo.arg("--release");
         }
@@ -58,9 +51,7 @@ pub fn shared(check: &str) -> Option<PathBuf> {
 /// A number from the environment, so that a show can be longer than CI.
 pub fn count(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
         Err(_) => default,
     }
 }
@@ -79,13 +70,7 @@ pub struct Ended {
 impl Ended {
     /// Its standard output, where it succeeded.
     pub fn ok(self, what: &str) -> String {
-        assert!(
-            self.status.success(),
-            "{what}: {}\n--- stdout\n{}\n--- stderr\n{}",
-            self.status,
-            self.out,
-            self.err
-        );
+        assert!(self.status.success(), "{what}: {}\n--- stdout\n{}\n--- stderr\n{}", self.status, self.out, self.err);
         self.out
     }
 }
@@ -207,10 +192,7 @@ impl Running {
         let seen = Arc::new(Mutex::new(String::new()));
         let out = child.stdout.take().expect("it was piped");
         let err = child.stderr.take().expect("it was piped");
-        for stream in [
-            Box::new(out) as Box<dyn std::io::Read + Send>,
-            Box::new(err),
-        ] {
+        for stream in [Box::new(out) as Box<dyn std::io::Read + Send>, Box::new(err)] {
             let (send, seen) = (send.clone(), seen.clone());
             std::thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {
@@ -235,15 +217,10 @@ impl Running {
         let until = Instant::now() + PATIENCE;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let line = self
-                .lines
-                .recv_timeout(left)
-                .unwrap_or_else(|_| panic!("it printed no address:\n{}", self.said()));
+            let line =
+                self.lines.recv_timeout(left).unwrap_or_else(|_| panic!("it printed no address:\n{}", self.said()));
             if let Some((_, rest)) = line.split_once("http://") {
-                let address: String = rest
-                    .chars()
-                    .take_while(|c| c.is_ascii_digit() || ".:[]".contains(*c))
-                    .collect();
+                let address: String = rest.chars().take_while(|c| c.is_ascii_digit() || ".:[]".contains(*c)).collect();
                 return address.trim_end_matches('.').to_owned();
             }
         }
@@ -276,10 +253,7 @@ impl Running {
 
     /// Asks it to stop (SIGTERM) and waits.
     pub fn stop(mut self) -> ExitStatus {
-        let asked = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
-            .status()
-            .expect("kill runs");
+        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
         assert!(asked.success(), "it had ended:\n{}", self.said());
         self.wait()
     }

@@ -75,11 +75,7 @@ impl Broker {
         static SHARED: OnceLock<Broker> = OnceLock::new();
         SHARED.get_or_init(|| match std::env::var("BRAID_TEST_KAFKA") {
             Ok(address) => {
-                let broker = Broker {
-                    address,
-                    place: None,
-                    process: None,
-                };
+                let broker = Broker { address, place: None, process: None };
                 broker.wait_until_ready();
                 broker
             }
@@ -90,25 +86,16 @@ impl Broker {
     /// Starts a broker of one's own, with nothing in it. Returns when it answers: about two seconds where nothing else runs.
     pub fn start() -> Broker {
         sweep();
-        let ports: Vec<TcpListener> = (0..2)
-            .map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port"))
-            .collect();
+        let ports: Vec<TcpListener> =
+            (0..2).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port")).collect();
         let port = |at: usize| ports[at].local_addr().expect("it is bound").port();
         let home = tempfile::Builder::new()
             .prefix(&format!("{HOME_PREFIX}{}-", std::process::id()))
             .tempdir()
             .expect("there is a temporary directory");
-        let place = Place {
-            port: port(0),
-            controller_port: port(1),
-            home,
-        };
+        let place = Place { port: port(0), controller_port: port(1), home };
         drop(ports);
-        let mut broker = Broker {
-            address: format!("127.0.0.1:{}", place.port),
-            place: Some(place),
-            process: None,
-        };
+        let mut broker = Broker { address: format!("127.0.0.1:{}", place.port), place: Some(place), process: None };
         broker.restart();
         broker
     }
@@ -147,16 +134,9 @@ impl Broker {
     /// Starts it again on the same ports with the same data, after killing it if it runs. Returns when it answers.
     pub fn restart(&mut self) {
         self.kill();
-        let place = self
-            .place
-            .as_ref()
-            .expect("a broker that was given is not ours to restart");
+        let place = self.place.as_ref().expect("a broker that was given is not ours to restart");
         let log = self.log().expect("a broker of ours has a log");
-        let file = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .expect("the log can be written");
+        let file = std::fs::File::options().create(true).append(true).open(&log).expect("the log can be written");
         let mut command = Command::new(root().join("e2e/setup/kafka"));
         command
             .args(["run", "--die-with-parent", "--heap", "256m", "--port"])
@@ -197,17 +177,10 @@ impl Broker {
             if there.is_ok_and(|metadata| !metadata.brokers().is_empty()) {
                 return;
             }
-            let over = self
-                .process
-                .as_ref()
-                .is_some_and(|process| process.watcher.is_finished());
+            let over = self.process.as_ref().is_some_and(|process| process.watcher.is_finished());
             if over || began.elapsed() > PATIENCE {
                 let said = self.log().and_then(|log| std::fs::read_to_string(log).ok());
-                panic!(
-                    "no broker at {}: {}",
-                    self.address,
-                    said.unwrap_or_default()
-                );
+                panic!("no broker at {}: {}", self.address, said.unwrap_or_default());
             }
         }
     }
@@ -234,11 +207,7 @@ impl Broker {
     pub fn fresh_topic(&self, stem: &str, partitions: i32) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let since = std::time::UNIX_EPOCH.elapsed().expect("it is after 1970");
-        let name = format!(
-            "{stem}-{:x}-{}",
-            since.as_nanos(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("{stem}-{:x}-{}", since.as_nanos(), COUNT.fetch_add(1, Ordering::Relaxed));
         self.create_topic(&name, partitions);
         name
     }
@@ -259,23 +228,15 @@ impl Broker {
     /// Lets retention pass: everything before the offset is gone.
     pub fn delete_records(&self, topic: &str, partition: i32, before: i64) {
         let mut offsets = TopicPartitionList::new();
-        offsets
-            .add_partition_offset(topic, partition, Offset::Offset(before))
-            .expect("the offset is one");
-        let left = block_on(self.admin().delete_records(&offsets, &waiting()))
-            .expect("records are deleted");
+        offsets.add_partition_offset(topic, partition, Offset::Offset(before)).expect("the offset is one");
+        let left = block_on(self.admin().delete_records(&offsets, &waiting())).expect("records are deleted");
         for element in left.elements() {
             element.error().expect("records are deleted");
         }
     }
 
     /// Sends values to one partition, in order, and waits until all are there.
-    pub fn produce<V: AsRef<[u8]>>(
-        &self,
-        topic: &str,
-        partition: i32,
-        values: impl IntoIterator<Item = V>,
-    ) {
+    pub fn produce<V: AsRef<[u8]>>(&self, topic: &str, partition: i32, values: impl IntoIterator<Item = V>) {
         let producer: BaseProducer = self
             .config()
             .set("acks", "all")
@@ -289,23 +250,16 @@ impl Broker {
 
     /// A producer with transactions; the same id fences the one before it.
     pub fn transactional(&self, id: &str) -> BaseProducer {
-        let producer: BaseProducer = self
-            .config()
-            .set("transactional.id", id)
-            .create()
-            .expect("a producer can be made");
-        producer
-            .init_transactions(PATIENCE)
-            .expect("transactions can be used");
+        let producer: BaseProducer =
+            self.config().set("transactional.id", id).create().expect("a producer can be made");
+        producer.init_transactions(PATIENCE).expect("transactions can be used");
         producer
     }
 
     /// The first offset, and the one after the last, of a partition (transactions that are open count).
     pub fn watermarks(&self, topic: &str, partition: i32) -> (i64, i64) {
         let client: BaseConsumer = self.config().create().expect("a client can be made");
-        client
-            .fetch_watermarks(topic, partition, PATIENCE)
-            .expect("the partition has offsets")
+        client.fetch_watermarks(topic, partition, PATIENCE).expect("the partition has offsets")
     }
 
     /// Every committed record of a topic as of now, by partition and offset.
@@ -319,16 +273,10 @@ impl Broker {
             .set("enable.partition.eof", "true")
             .create()
             .expect("a consumer can be made");
-        let metadata = consumer
-            .fetch_metadata(Some(topic), PATIENCE)
-            .expect("the broker answers");
+        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("the broker answers");
         let mut open = 0;
         let mut assignment = TopicPartitionList::new();
-        for partition in metadata
-            .topics()
-            .iter()
-            .flat_map(|topic| topic.partitions())
-        {
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
             assignment
                 .add_partition_offset(topic, partition.id(), Offset::Beginning)
                 .expect("the beginning is an offset");
@@ -360,16 +308,9 @@ impl Drop for Broker {
 }
 
 /// Queues values for one partition, waiting where the producer's queue is full.
-pub fn send<V: AsRef<[u8]>>(
-    producer: &BaseProducer,
-    topic: &str,
-    partition: i32,
-    values: impl IntoIterator<Item = V>,
-) {
+pub fn send<V: AsRef<[u8]>>(producer: &BaseProducer, topic: &str, partition: i32, values: impl IntoIterator<Item = V>) {
     for value in values {
-        let mut record = BaseRecord::<(), [u8]>::to(topic)
-            .partition(partition)
-            .payload(value.as_ref());
+        let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(value.as_ref());
         while let Err((error, back)) = producer.send(record) {
             let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
             assert!(full, "{topic} takes no record: {error}");
@@ -399,10 +340,7 @@ fn sweep() {
     };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(id) = name
-            .strip_prefix(HOME_PREFIX)
-            .and_then(|rest| rest.split('-').next())
-        else {
+        let Some(id) = name.strip_prefix(HOME_PREFIX).and_then(|rest| rest.split('-').next()) else {
             continue;
         };
         if Path::new("/proc/self").exists() && !Path::new("/proc").join(id).exists() {

@@ -54,8 +54,7 @@ fn check(name: &str, mode: Mode) {
     assert!(!steps.is_empty(), "{name} has no input");
     for (path, _) in steps.iter().flat_map(|step| walk(step)) {
         let to = input.join(path);
-        std::fs::create_dir_all(to.parent().expect("it is in a directory"))
-            .expect("a fresh directory");
+        std::fs::create_dir_all(to.parent().expect("it is in a directory")).expect("a fresh directory");
     }
     let (mut said, mut failed) = (String::new(), None);
     for (number, step) in steps.iter().enumerate() {
@@ -90,26 +89,16 @@ fn compare(name: &str, expected: &Path, river: &River, output: &Path, said: &str
     for lines in ["output.txt", "fails.txt"] {
         if let Ok(text) = std::fs::read_to_string(expected.join(lines)) {
             for line in text.lines() {
-                assert!(
-                    said.contains(line),
-                    "{name} does not say {line:?}, but:\n{said}"
-                );
+                assert!(said.contains(line), "{name} does not say {line:?}, but:\n{said}");
                 compared += 1;
             }
         }
     }
     for path in files(expected, "csv") {
         let wanted = std::fs::read_to_string(&path).expect("a readable file");
-        let stem = path
-            .file_stem()
-            .expect("it has a name")
-            .to_string_lossy()
-            .into_owned();
+        let stem = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
         let (what, found) = match stem.strip_suffix(".parquet") {
-            Some(sink) => (
-                format!("the files of {sink}"),
-                parquet_rows(&output.join(sink)),
-            ),
+            Some(sink) => (format!("the files of {sink}"), parquet_rows(&output.join(sink))),
             None => {
                 let sql = std::fs::read_to_string(expected.join(format!("{stem}.sql")))
                     .unwrap_or_else(|error| panic!("{name}: {stem}.sql: {error}"));
@@ -117,11 +106,7 @@ fn compare(name: &str, expected: &Path, river: &River, output: &Path, said: &str
                 (sql, csv.lines().map(str::to_owned).collect())
             }
         };
-        same(
-            &format!("{name}: {what}"),
-            &found,
-            wanted.lines().map(str::to_owned).collect(),
-        );
+        same(&format!("{name}: {what}"), &found, wanted.lines().map(str::to_owned).collect());
         compared += 1;
     }
     assert!(compared > 0, "{name} expects nothing");
@@ -161,8 +146,7 @@ pub fn same(what: &str, found: &[String], wanted: Vec<String>) {
 }
 
 fn refused(case: &Path) {
-    let river =
-        River::new(case.join("deployment.yaml"), Path::new("/nowhere")).env("CASE", case.display());
+    let river = River::new(case.join("deployment.yaml"), Path::new("/nowhere")).env("CASE", case.display());
     let ended = river.finish("validate", &[]);
     let snapshot = root().join(case).join("expected/validate.txt");
     let said = format!("{}{}", ended.out, ended.err);
@@ -171,11 +155,7 @@ fn refused(case: &Path) {
         std::fs::write(&snapshot, &said).expect("the snapshot can be written");
     }
     let wanted = std::fs::read_to_string(&snapshot).expect("a readable file");
-    assert!(
-        !wanted.trim().is_empty(),
-        "nothing is expected of {}",
-        case.display()
-    );
+    assert!(!wanted.trim().is_empty(), "nothing is expected of {}", case.display());
     assert_eq!(said, wanted, "the messages of {}", case.display());
 }
 
@@ -183,9 +163,7 @@ fn steps(input: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(input) else {
         return Vec::new();
     };
-    let mut steps: Vec<PathBuf> = entries
-        .map(|entry| entry.expect("a readable directory").path())
-        .collect();
+    let mut steps: Vec<PathBuf> = entries.map(|entry| entry.expect("a readable directory").path()).collect();
     steps.sort();
     steps
 }
@@ -199,10 +177,7 @@ fn walk(directory: &Path) -> Vec<(PathBuf, PathBuf)> {
             if path.is_dir() {
                 open.push(path);
             } else {
-                let relative = path
-                    .strip_prefix(directory)
-                    .expect("it is below")
-                    .to_path_buf();
+                let relative = path.strip_prefix(directory).expect("it is below").to_path_buf();
                 found.push((relative, path));
             }
         }

@@ -21,8 +21,7 @@ pub struct Answer {
 impl Answer {
     /// The body as JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body)
-            .unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.body))
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.body))
     }
 
     /// The body as JSON, where the status is 200.
@@ -33,13 +32,7 @@ impl Answer {
 }
 
 /// Sends a request; an error where nobody listens or the connection breaks.
-pub fn request(
-    address: &str,
-    method: &str,
-    path: &str,
-    kind: &str,
-    body: &[u8],
-) -> std::io::Result<Answer> {
+pub fn request(address: &str, method: &str, path: &str, kind: &str, body: &[u8]) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let head = format!(
@@ -50,28 +43,19 @@ pub fn request(
     stream.write_all(body)?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
-    parse(&bytes).ok_or_else(|| {
-        std::io::Error::other(format!("no HTTP: {}", String::from_utf8_lossy(&bytes)))
-    })
+    parse(&bytes).ok_or_else(|| std::io::Error::other(format!("no HTTP: {}", String::from_utf8_lossy(&bytes))))
 }
 
 /// `GET`.
 pub fn get(address: &str, path: &str) -> Answer {
-    request(address, "GET", path, "text/plain", b"")
-        .unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    request(address, "GET", path, "text/plain", b"").unwrap_or_else(|error| panic!("GET {path}: {error}"))
 }
 
 /// `POST /v1/sql`.
 pub fn sql(address: &str, sql: &str) -> Answer {
     let body = serde_json::json!({ "sql": sql }).to_string();
-    request(
-        address,
-        "POST",
-        "/v1/sql",
-        "application/json",
-        body.as_bytes(),
-    )
-    .unwrap_or_else(|error| panic!("POST /v1/sql: {error}"))
+    request(address, "POST", "/v1/sql", "application/json", body.as_bytes())
+        .unwrap_or_else(|error| panic!("POST /v1/sql: {error}"))
 }
 
 /// Hands records to an HTTP source.
@@ -85,16 +69,8 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
     let status = head.split_ascii_whitespace().nth(1)?.parse().ok()?;
     let body = &bytes[end + 4..];
-    let body = if head.contains("transfer-encoding: chunked") {
-        unchunk(body)?
-    } else {
-        body.to_vec()
-    };
-    Some(Answer {
-        status,
-        head,
-        body: String::from_utf8_lossy(&body).into_owned(),
-    })
+    let body = if head.contains("transfer-encoding: chunked") { unchunk(body)? } else { body.to_vec() };
+    Some(Answer { status, head, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {

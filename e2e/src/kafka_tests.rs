@@ -30,9 +30,5 @@ fn the_harness_starts_kills_restarts_and_feeds_a_broker() {
     let records = broker.records(&topic);
     let texts: Vec<&str> = records.iter().map(|record| record.text()).collect();
     assert_eq!(texts, ["a", "b", "c"]);
-    assert_eq!(
-        broker.watermarks(&topic, 1),
-        (0, 3),
-        "one aborted, its marker, one record"
-    );
+    assert_eq!(broker.watermarks(&topic, 1), (0, 3), "one aborted, its marker, one record");
 }

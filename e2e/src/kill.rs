@@ -19,11 +19,7 @@ const START_MS: i64 = 1_767_225_600_000;
 fn event(id: u64) -> (i64, &'static str, i64) {
     let mut random = Random::new(id);
     let at = START_MS + id as i64 * 50 - random.below(2000) as i64;
-    (
-        at,
-        KEYS[random.below(3) as usize],
-        random.below(1000) as i64 - 300,
-    )
+    (at, KEYS[random.below(3) as usize], random.below(1000) as i64 - 300)
 }
 
 /// A deployment's input, output and store in a directory of its own.
@@ -41,11 +37,7 @@ impl Bench {
             .layout(layout)
             .env("INPUT", home.path().join("input").display())
             .env("OUTPUT", home.path().join("output").display());
-        Self {
-            home,
-            river,
-            files: 0,
-        }
+        Self { home, river, files: 0 }
     }
 
     fn path(&self, below: &str) -> PathBuf {
@@ -58,9 +50,7 @@ impl Bench {
             let mut text = String::new();
             for id in self.files * ROWS_PER_FILE..(self.files + 1) * ROWS_PER_FILE {
                 let (at, k, v) = event(id);
-                text.push_str(&format!(
-                    "{{\"id\":{id},\"at\":{at},\"k\":\"{k}\",\"v\":{v}}}\n"
-                ));
+                text.push_str(&format!("{{\"id\":{id},\"at\":{at},\"k\":\"{k}\",\"v\":{v}}}\n"));
             }
             let beside = self.path("next.json");
             std::fs::write(&beside, text).expect("a fresh file");
@@ -72,92 +62,48 @@ impl Bench {
 
     /// What is committed is the answer to the first so many files: returns how many.
     fn check_prefix(&self, before: u64) -> u64 {
-        let asked = self.river.finish(
-            "query",
-            &[
-                "SELECT k, n, total FROM totals ORDER BY k",
-                "--output",
-                "csv",
-            ],
-        );
+        let asked = self.river.finish("query", &["SELECT k, n, total FROM totals ORDER BY k", "--output", "csv"]);
         if !asked.status.success() {
-            assert_eq!(
-                before, 0,
-                "the committed answers cannot be read any more:\n{}",
-                asked.err
-            );
+            assert_eq!(before, 0, "the committed answers cannot be read any more:\n{}", asked.err);
             return 0;
         }
         let totals: Vec<String> = asked.out.lines().skip(1).map(str::to_owned).collect();
-        let rows: u64 = totals
-            .iter()
-            .filter_map(|row| row.split(',').nth(1)?.parse::<u64>().ok())
-            .sum();
-        assert_eq!(
-            rows % ROWS_PER_FILE,
-            0,
-            "half an epoch is visible: {totals:?}"
-        );
+        let rows: u64 = totals.iter().filter_map(|row| row.split(',').nth(1)?.parse::<u64>().ok()).sum();
+        assert_eq!(rows % ROWS_PER_FILE, 0, "half an epoch is visible: {totals:?}");
         let files = rows / ROWS_PER_FILE;
-        assert!(
-            files >= before,
-            "{before} files were committed, now {files}"
-        );
+        assert!(files >= before, "{before} files were committed, now {files}");
         same("totals of a prefix", &totals, oracle_totals(files));
         files
     }
 
     /// Everything that was dropped is answered and written, once.
     fn check_all(&self) {
-        same(
-            "totals",
-            &self.river.rows("SELECT k, n, total FROM totals ORDER BY k"),
-            oracle_totals(self.files),
-        );
+        same("totals", &self.river.rows("SELECT k, n, total FROM totals ORDER BY k"), oracle_totals(self.files));
         let (windows, last) = oracle_windows(self.files);
         let sql = "SELECT CAST(date_part('epoch', w.start) AS BIGINT) * 1000 AS start, k, n, total FROM windows";
-        let wanted: Vec<String> = windows
-            .iter()
-            .map(|((start, k), (n, total))| format!("{start},{k},{n},{total}"))
-            .collect();
+        let wanted: Vec<String> =
+            windows.iter().map(|((start, k), (n, total))| format!("{start},{k},{n},{total}")).collect();
         let mut wanted_sorted = wanted.clone();
         wanted_sorted.sort();
         same("windows", &self.river.sorted(sql), wanted_sorted);
         self.check_even(self.files, self.files);
-        let finals = windows
-            .iter()
-            .filter(|((start, _), _)| start + 10_000 <= last - 10_000);
+        let finals = windows.iter().filter(|((start, _), _)| start + 10_000 <= last - 10_000);
         let counted: u64 = finals.clone().map(|(_, (n, _))| n).sum();
         let written = parquet_rows(&self.path("output/final"));
-        assert_eq!(
-            written.len(),
-            finals.clone().count(),
-            "final windows: {written:?}"
-        );
-        let found: u64 = written
-            .iter()
-            .filter_map(|row| row.rsplit(',').nth(1)?.trim().parse::<u64>().ok())
-            .sum();
+        assert_eq!(written.len(), finals.clone().count(), "final windows: {written:?}");
+        let found: u64 = written.iter().filter_map(|row| row.rsplit(',').nth(1)?.trim().parse::<u64>().ok()).sum();
         assert_eq!(found, counted, "rows in final windows");
     }
 
     /// The stateless sink holds the even ids of the first `least` to `most` files, each once.
     fn check_even(&self, least: u64, most: u64) {
         let written = parquet_rows(&self.path("output/even"));
-        let ids: BTreeSet<u64> = written
-            .iter()
-            .filter_map(|row| row.split(',').next()?.parse().ok())
-            .collect();
+        let ids: BTreeSet<u64> = written.iter().filter_map(|row| row.split(',').next()?.parse().ok()).collect();
         assert_eq!(ids.len(), written.len(), "a row was written twice");
         let files = (ids.len() as u64).div_ceil(ROWS_PER_FILE / 2);
-        assert!(
-            (least..=most).contains(&files),
-            "{files} files are in the sink, {least} to {most} should be"
-        );
-        let mut wanted: Vec<String> = (0..files * ROWS_PER_FILE)
-            .step_by(2)
-            .map(|id| format!("{id},{}", event(id).1.to_uppercase()))
-            .collect();
+        assert!((least..=most).contains(&files), "{files} files are in the sink, {least} to {most} should be");
+        let mut wanted: Vec<String> =
+            (0..files * ROWS_PER_FILE).step_by(2).map(|id| format!("{id},{}", event(id).1.to_uppercase())).collect();
         wanted.sort();
         same("the stateless sink", &written, wanted);
     }
@@ -170,10 +116,7 @@ fn oracle_totals(files: u64) -> Vec<String> {
         let entry = totals.entry(k).or_default();
         *entry = (entry.0 + 1, entry.1 + v);
     }
-    totals
-        .into_iter()
-        .map(|(k, (n, total))| format!("{k},{n},{total}"))
-        .collect()
+    totals.into_iter().map(|(k, (n, total))| format!("{k},{n},{total}")).collect()
 }
 
 /// By window and key the count and the sum; and the greatest event time.
@@ -183,9 +126,7 @@ fn oracle_windows(files: u64) -> (BTreeMap<(i64, &'static str), (u64, i64)>, i64
     for id in 0..files * ROWS_PER_FILE {
         let (at, k, v) = event(id);
         last = last.max(at);
-        let entry = windows
-            .entry((at.div_euclid(10_000) * 10_000, k))
-            .or_default();
+        let entry = windows.entry((at.div_euclid(10_000) * 10_000, k)).or_default();
         *entry = (entry.0 + 1, entry.1 + v);
     }
     (windows, last)
@@ -203,10 +144,7 @@ fn random_kills(layout: &str, seed: u64) {
     let (mut killed, mut turns, mut committed) = (0, 0, bench.check_prefix(0));
     while killed < kills {
         turns += 1;
-        assert!(
-            turns < 20 * kills + 20,
-            "it always ends before it is killed"
-        );
+        assert!(turns < 20 * kills + 20, "it always ends before it is killed");
         if committed == bench.files {
             bench.drop_files(6);
         }
@@ -225,10 +163,7 @@ fn random_kills(layout: &str, seed: u64) {
     }
     bench.river.catch_up().ok("the last turn");
     bench.check_all();
-    eprintln!(
-        "{layout}: {killed} kills in {turns} turns, {} files, nothing lost or doubled",
-        bench.files
-    );
+    eprintln!("{layout}: {killed} kills in {turns} turns, {} files, nothing lost or doubled", bench.files);
 }
 
 #[test]
@@ -248,12 +183,7 @@ fn random_kills_of_a_batch_run() {
     let mut random = Random::new(3);
     let mut bench = Bench::new("lambda");
     bench.drop_files(count("BRAID_BATCH_FILES", 60));
-    bench
-        .river
-        .clone()
-        .layout("lambda")
-        .catch_up()
-        .ok("the log");
+    bench.river.clone().layout("lambda").catch_up().ok("the log");
     let began = Instant::now();
     bench.drop_files(1);
     bench.river.catch_up().ok("one recomputation");
@@ -261,10 +191,7 @@ fn random_kills_of_a_batch_run() {
     let (mut killed, mut turns) = (0, 0);
     while killed < kills {
         turns += 1;
-        assert!(
-            turns < 20 * kills + 20,
-            "it always ends before it is killed"
-        );
+        assert!(turns < 20 * kills + 20, "it always ends before it is killed");
         bench.drop_files(1);
         let mut running = bench.river.start_run();
         std::thread::sleep(turn.mul_f64(0.2 + random.below(800) as f64 / 1000.0));
@@ -273,17 +200,12 @@ fn random_kills_of_a_batch_run() {
         bench.river.catch_up().ok("after a kill");
         bench.check_all();
     }
-    eprintln!(
-        "{killed} kills of a batch run in {turns} turns, the answers equal the oracle's each time"
-    );
+    eprintln!("{killed} kills of a batch run in {turns} turns, the answers equal the oracle's each time");
 }
 
 /// All failpoints that the binary has.
 fn failpoints() -> BTreeSet<String> {
-    let listed = std::process::Command::new(binary())
-        .arg("failpoints")
-        .output()
-        .expect("the binary starts");
+    let listed = std::process::Command::new(binary()).arg("failpoints").output().expect("the binary starts");
     let text = String::from_utf8_lossy(&listed.stdout).into_owned();
     let points: BTreeSet<String> = text.split_whitespace().map(str::to_owned).collect();
     assert!(points.len() > 10, "{text}");
@@ -292,9 +214,7 @@ fn failpoints() -> BTreeSet<String> {
 
 /// Runs with an abort at the point's `hits + 1`th pass; whether it was reached.
 fn aborts_at(river: &River, point: &str, hits: u64) -> bool {
-    let mut river = river
-        .clone()
-        .env("FAILPOINTS", format!("{point}={hits}*off->return"));
+    let mut river = river.clone().env("FAILPOINTS", format!("{point}={hits}*off->return"));
     if hits == 0 {
         river = river.env("FAILPOINTS", format!("{point}=return"));
     }
@@ -302,31 +222,18 @@ fn aborts_at(river: &River, point: &str, hits: u64) -> bool {
     if ended.status.success() {
         return false;
     }
-    assert_eq!(
-        ended.status.code(),
-        None,
-        "{point}: {} and no abort:\n{}",
-        ended.status,
-        ended.err
-    );
+    assert_eq!(ended.status.code(), None, "{point}: {} and no abort:\n{}", ended.status, ended.err);
     true
 }
 
 /// Every durable step of `run`, at its first and at a later pass, under a layout. Returns the points that were reached.
 fn abort_everywhere(layout: &str) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
-    for point in failpoints()
-        .into_iter()
-        .filter(|point| !point.starts_with("journal::"))
-    {
+    for point in failpoints().into_iter().filter(|point| !point.starts_with("journal::")) {
         let mut bench = Bench::new(layout);
         let mut committed = 0;
         // Snapshots of the manifest come after many commits.
-        let many = if point.starts_with("manifest::snapshot") {
-            70
-        } else {
-            3
-        };
+        let many = if point.starts_with("manifest::snapshot") { 70 } else { 3 };
         for hits in [0, 2] {
             bench.drop_files(many);
             if aborts_at(&bench.river, &point, hits) {
@@ -345,16 +252,8 @@ fn abort_everywhere(layout: &str) -> BTreeSet<String> {
 #[test]
 fn an_abort_at_every_failpoint_under_kappa() {
     let reached = abort_everywhere("kappa");
-    for point in [
-        "manifest::create::after",
-        "epoch::sinks::written",
-        "epoch::committed",
-        "base::committed",
-    ] {
-        assert!(
-            reached.contains(point),
-            "{point} was not reached: {reached:?}"
-        );
+    for point in ["manifest::create::after", "epoch::sinks::written", "epoch::committed", "base::committed"] {
+        assert!(reached.contains(point), "{point} was not reached: {reached:?}");
     }
 }
 
@@ -376,15 +275,8 @@ fn abort_in_the_journal(point: &str) {
     let river = River::new("e2e/kill/journal.yaml", home.path());
     let (mut acknowledged, mut tried) = (BTreeSet::new(), 0u64);
     for hits in [0, 2, 5] {
-        let action = if hits == 0 {
-            "return".to_owned()
-        } else {
-            format!("{hits}*off->return")
-        };
-        let mut running = river
-            .clone()
-            .env("FAILPOINTS", format!("{point}={action}"))
-            .up();
+        let action = if hits == 0 { "return".to_owned() } else { format!("{hits}*off->return") };
+        let mut running = river.clone().env("FAILPOINTS", format!("{point}={action}")).up();
         let address = running.address();
         for _ in 0..=hits {
             let id = tried;
@@ -394,12 +286,7 @@ fn abort_in_the_journal(point: &str) {
                 _ => break,
             }
         }
-        assert_eq!(
-            running.wait().code(),
-            None,
-            "{point} was not reached:\n{}",
-            running.said()
-        );
+        assert_eq!(running.wait().code(), None, "{point} was not reached:\n{}", running.said());
     }
     let mut running = river.up();
     running.address();
@@ -412,30 +299,18 @@ fn abort_in_the_journal(point: &str) {
             .filter_map(|row| row.split_once(','))
             .filter_map(|(id, n)| Some((id.parse().ok()?, n.parse().ok()?)))
             .collect();
-        assert!(
-            found.values().all(|n| *n == 1),
-            "a record was doubled: {found:?}"
-        );
-        assert!(
-            found.keys().all(|id| *id < tried),
-            "a record that nobody sent: {found:?}"
-        );
+        assert!(found.values().all(|n| *n == 1), "a record was doubled: {found:?}");
+        assert!(found.keys().all(|id| *id < tried), "a record that nobody sent: {found:?}");
         match acknowledged.iter().all(|id| found.contains_key(id)) {
             true => Ok(()),
-            false => Err(format!(
-                "{acknowledged:?} were acknowledged, {found:?} are there; {}",
-                rows.err
-            )),
+            false => Err(format!("{acknowledged:?} were acknowledged, {found:?} are there; {}", rows.err)),
         }
     });
 }
 
 #[test]
 fn an_abort_in_the_journal_loses_nothing_acknowledged() {
-    let points: Vec<String> = failpoints()
-        .into_iter()
-        .filter(|point| point.starts_with("journal::"))
-        .collect();
+    let points: Vec<String> = failpoints().into_iter().filter(|point| point.starts_with("journal::")).collect();
     assert!(!points.is_empty());
     for point in points {
         abort_in_the_journal(&point);

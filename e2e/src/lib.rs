@@ -15,6 +15,12 @@ mod kafka_tests;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod quickstart;
+#[cfg(test)]
 mod quijote;
 #[cfg(test)]
 mod retail;
+#[cfg(test)]
+mod yahoo;
+#[cfg(test)]
+mod tidy;

@@ -31,10 +31,7 @@ impl Retail {
             assert_eq!(fields.len(), 8, "{fields:?}");
             let quantity: i64 = fields[3].parse().expect("a quantity");
             let day = fields[4][..10].to_owned();
-            let sales = self
-                .by_country_day
-                .entry((fields[7].clone(), day))
-                .or_default();
+            let sales = self.by_country_day.entry((fields[7].clone(), day)).or_default();
             sales.rows += 1;
             sales.quantity += quantity;
             sales.revenue_milli += i128::from(quantity) * milli(&fields[5]);
@@ -75,10 +72,7 @@ impl Retail {
             .iter()
             .map(|((country, day), sales)| {
                 let revenue = decimal(sales.revenue_milli);
-                format!(
-                    "{country},{day},{},{},{revenue}",
-                    sales.rows, sales.quantity
-                )
+                format!("{country},{day},{},{},{revenue}", sales.rows, sales.quantity)
             })
             .collect();
         rows.sort();
@@ -162,13 +156,7 @@ mod tests {
     fn a_quoted_field_holds_commas_and_quotes() {
         let records = csv_records("a,b\n\"x, \"\"y\"\"\",-1.5\n");
         assert_eq!(records, [["a", "b"], ["x, \"y\"", "-1.5"]]);
-        assert_eq!(
-            (milli("-1.5"), milli("0.001"), milli("7")),
-            (-1500, 1, 7000)
-        );
-        assert_eq!(
-            (decimal(-1500), decimal(9_747_747_934)),
-            ("-1.500".into(), "9747747.934".into())
-        );
+        assert_eq!((milli("-1.5"), milli("0.001"), milli("7")), (-1500, 1, 7000));
+        assert_eq!((decimal(-1500), decimal(9_747_747_934)), ("-1.500".into(), "9747747.934".into()));
     }
 }

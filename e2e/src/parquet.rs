@@ -25,15 +25,10 @@ pub fn parquet_rows(directory: &Path) -> Vec<String> {
             let columns: Vec<_> = batch
                 .columns()
                 .iter()
-                .map(|column| {
-                    ArrayFormatter::try_new(column, &options).expect("a printable column")
-                })
+                .map(|column| ArrayFormatter::try_new(column, &options).expect("a printable column"))
                 .collect();
             for row in 0..batch.num_rows() {
-                let values: Vec<String> = columns
-                    .iter()
-                    .map(|column| column.value(row).to_string())
-                    .collect();
+                let values: Vec<String> = columns.iter().map(|column| column.value(row).to_string()).collect();
                 rows.push(values.join(","));
             }
         }

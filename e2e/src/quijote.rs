@@ -41,9 +41,7 @@ fn serve(parts: Vec<String>) -> u16 {
 
 fn small_text() -> String {
     let mut random = Random::new(3);
-    let vocabulary = [
-        "que", "de", "y", "la", "Mancha,", "don", "Quijote.", "ñandú", "—dijo", "\"así\"",
-    ];
+    let vocabulary = ["que", "de", "y", "la", "Mancha,", "don", "Quijote.", "ñandú", "—dijo", "\"así\""];
     let mut text = String::new();
     for _ in 0..2000 {
         for _ in 0..random.below(12) {
@@ -57,37 +55,19 @@ fn small_text() -> String {
 
 fn don_quijote() -> Option<String> {
     let shared = shared("Don Quijote (375,784 words)")?;
-    let done = Command::new("xz")
-        .arg("-dkc")
-        .arg(shared.join("data/quijote.txt.xz"))
-        .output()
-        .expect("xz runs");
+    let done = Command::new("xz").arg("-dkc").arg(shared.join("data/quijote.txt.xz")).output().expect("xz runs");
     Some(String::from_utf8(done.stdout).expect("the text is UTF-8"))
 }
 
 /// Cuts a text after half of its lines.
 fn halves(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.lines().collect();
-    let part = |lines: &[&str]| {
-        lines
-            .iter()
-            .map(|line| format!("{line}\n"))
-            .collect::<String>()
-    };
-    vec![
-        part(&lines[..lines.len() / 2]),
-        part(&lines[lines.len() / 2..]),
-    ]
+    let part = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    vec![part(&lines[..lines.len() / 2]), part(&lines[lines.len() / 2..])]
 }
 
 /// Runs a deployment on what `parts` hold, killed between them; `totals` counts the words after each.
-fn run(
-    deployment: &str,
-    layout: &str,
-    parts: Vec<String>,
-    totals: [u64; 2],
-    ask: &str,
-) -> (tempfile::TempDir, River) {
+fn run(deployment: &str, layout: &str, parts: Vec<String>, totals: [u64; 2], ask: &str) -> (tempfile::TempDir, River) {
     let home = tempfile::tempdir().expect("a temporary directory");
     let river = River::new(deployment, home.path())
         .layout(layout)
@@ -106,11 +86,7 @@ fn run(
             if found == total.to_string() {
                 Ok(())
             } else {
-                Err(format!(
-                    "{found:?} counted; {}\n{}",
-                    counted.err,
-                    running.said()
-                ))
+                Err(format!("{found:?} counted; {}\n{}", counted.err, running.said()))
             }
         });
         assert!(running.kill(), "it had ended");
@@ -123,27 +99,11 @@ fn check_words(text: &str, layout: &str) {
     let parts = halves(text);
     let half: u64 = words(&parts[0]).values().sum();
     let whole: u64 = oracle.values().sum();
-    let (_home, river) = run(
-        "deploy/quijote.yaml",
-        layout,
-        parts,
-        [half, whole],
-        "SELECT words FROM totals",
-    );
-    let mut wanted: Vec<String> = oracle
-        .iter()
-        .map(|(word, n)| format!("{word},{n}"))
-        .collect();
+    let (_home, river) = run("deploy/quijote.yaml", layout, parts, [half, whole], "SELECT words FROM totals");
+    let mut wanted: Vec<String> = oracle.iter().map(|(word, n)| format!("{word},{n}")).collect();
     wanted.sort();
-    same(
-        "the words",
-        &counts(&river, "SELECT word, n FROM word_counts"),
-        wanted,
-    );
-    assert_eq!(
-        river.rows("SELECT words, distinct_words FROM totals"),
-        [format!("{whole},{}", oracle.len())]
-    );
+    same("the words", &counts(&river, "SELECT word, n FROM word_counts"), wanted);
+    assert_eq!(river.rows("SELECT words, distinct_words FROM totals"), [format!("{whole},{}", oracle.len())]);
 }
 
 /// Rows of which only the first field can be quoted.
@@ -151,12 +111,10 @@ fn counts(river: &River, sql: &str) -> Vec<String> {
     let mut rows: Vec<String> = river
         .rows(sql)
         .into_iter()
-        .map(
-            |row| match row.strip_prefix('"').and_then(|row| row.rsplit_once('"')) {
-                Some((word, rest)) => format!("{}{rest}", word.replace("\"\"", "\"")),
-                None => row,
-            },
-        )
+        .map(|row| match row.strip_prefix('"').and_then(|row| row.rsplit_once('"')) {
+            Some((word, rest)) => format!("{}{rest}", word.replace("\"\"", "\"")),
+            None => row,
+        })
         .collect();
     rows.sort();
     rows
@@ -177,24 +135,14 @@ fn check_windows(text: &str, layout: &str) {
         }
     }
     let parts = halves(&json);
-    let in_lines = |lines: usize| {
-        text.lines()
-            .take(lines)
-            .map(|line| line.split_whitespace().count() as u64)
-            .sum()
-    };
+    let in_lines = |lines: usize| text.lines().take(lines).map(|line| line.split_whitespace().count() as u64).sum();
     let totals = [in_lines(parts[0].lines().count()), in_lines(usize::MAX)];
     let ask = "SELECT sum(n) AS words FROM tumbling";
     let (_home, river) = run("deploy/quijote-windows.yaml", layout, parts, totals, ask);
     for (view, oracle) in [("tumbling", tumbling), ("sliding", sliding)] {
-        let mut wanted: Vec<String> = oracle
-            .iter()
-            .map(|((word, start), n)| format!("{word},{start},{n}"))
-            .collect();
+        let mut wanted: Vec<String> = oracle.iter().map(|((word, start), n)| format!("{word},{start},{n}")).collect();
         wanted.sort();
-        let sql = format!(
-            "SELECT word, CAST(date_part('epoch', w.start) AS BIGINT) * 1000 AS start, n FROM {view}"
-        );
+        let sql = format!("SELECT word, CAST(date_part('epoch', w.start) AS BIGINT) * 1000 AS start, n FROM {view}");
         same(view, &counts(&river, &sql), wanted);
     }
 }
@@ -226,10 +174,7 @@ fn don_quijote_over_a_socket_under_both_layouts() {
     };
     let oracle = words(&text);
     assert_eq!(oracle.values().sum::<u64>(), 375_784);
-    assert_eq!(
-        (oracle["que"], oracle["de"], oracle["y"]),
-        (19_068, 17_538, 15_522)
-    );
+    assert_eq!((oracle["que"], oracle["de"], oracle["y"]), (19_068, 17_538, 15_522));
     for layout in ["kappa", "lambda"] {
         check_words(&text, layout);
         check_windows(&text, layout);

@@ -13,15 +13,10 @@ fn small_shop(directory: &Path) {
     let mut random = Random::new(7);
     let countries = ["United Kingdom", "EIRE", "España", "Korea, Republic of"];
     for day in 1..=20 {
-        let mut csv = String::from(
-            "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n",
-        );
+        let mut csv =
+            String::from("InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n");
         for row in 0..150 {
-            let invoice = format!(
-                "{}{}",
-                if row % 40 == 39 { "C" } else { "" },
-                500 + day * 9 + random.below(12)
-            );
+            let invoice = format!("{}{}", if row % 40 == 39 { "C" } else { "" }, 500 + day * 9 + random.below(12));
             let description = match random.below(4) {
                 0 => String::new(),
                 1 => "\"HEART, \"\"WHITE\"\"\"".to_owned(),
@@ -29,11 +24,7 @@ fn small_shop(directory: &Path) {
                 _ => format!("LANTERN {}", random.below(30)),
             };
             let country = countries[random.below(4) as usize];
-            let country = if country.contains(',') {
-                format!("\"{country}\"")
-            } else {
-                country.to_owned()
-            };
+            let country = if country.contains(',') { format!("\"{country}\"") } else { country.to_owned() };
             csv.push_str(&format!(
                 "{invoice},S{},{description},{},2011-01-{day:02} {:02}:{:02}:00,{}.{},{},{country}\n",
                 random.below(50),
@@ -90,11 +81,7 @@ fn check(data: &Path, oracle: &Retail, layout: &str) -> Vec<String> {
         .map(|row| row.replace('"', ""))
         .collect();
     dump.sort();
-    same(
-        &format!("retail by country and day, {layout}"),
-        &dump,
-        oracle.rows(),
-    );
+    same(&format!("retail by country and day, {layout}"), &dump, oracle.rows());
     dump
 }
 
@@ -104,10 +91,7 @@ fn a_small_shop_is_answered_exactly_under_both_layouts() {
     small_shop(data.path());
     let oracle = Retail::of(data.path());
     assert_eq!(oracle.total().rows, 3000);
-    assert_eq!(
-        check(data.path(), &oracle, "kappa"),
-        check(data.path(), &oracle, "lambda")
-    );
+    assert_eq!(check(data.path(), &oracle, "kappa"), check(data.path(), &oracle, "lambda"));
 }
 
 #[test]
@@ -129,8 +113,5 @@ fn the_retail_year_is_answered_exactly_under_both_layouts() {
         .map(|(_, sales)| sales.rows)
         .sum();
     assert_eq!(british, 495_478);
-    assert_eq!(
-        check(&data, &oracle, "kappa"),
-        check(&data, &oracle, "lambda")
-    );
+    assert_eq!(check(&data, &oracle, "kappa"), check(&data, &oracle, "lambda"));
 }

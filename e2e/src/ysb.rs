@@ -117,10 +117,7 @@ impl Campaigns {
             .filter_map(|line| line.split_once(','))
             .map(|(ad, campaign)| (ad.to_owned(), campaign.to_owned()))
             .collect();
-        Self {
-            views: BTreeMap::new(),
-            campaign_of,
-        }
+        Self { views: BTreeMap::new(), campaign_of }
     }
 
     /// Counts one event.
@@ -150,11 +147,8 @@ impl Campaigns {
 
     /// The rows `campaign,start,count`, sorted.
     pub fn rows(&self) -> Vec<String> {
-        let mut rows: Vec<String> = self
-            .views
-            .iter()
-            .map(|((campaign, start), views)| format!("{campaign},{start},{views}"))
-            .collect();
+        let mut rows: Vec<String> =
+            self.views.iter().map(|((campaign, start), views)| format!("{campaign},{start},{views}")).collect();
         rows.sort();
         rows
     }
@@ -162,9 +156,8 @@ impl Campaigns {
 
 /// The event files of a directory, in order.
 pub fn event_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(directory.join("events"))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<_>>()?;
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(directory.join("events"))?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
     paths.sort();
     Ok(paths)
 }
