@@ -1,1 +1,96 @@
-//! placeholder
+//! Sources, sinks and formats: everything of Braid that touches the world outside of its store.
+
+mod files;
+mod formats;
+mod kafka;
+mod kafka_plan;
+mod kafka_queue;
+mod kafka_rows;
+mod kafka_source;
+mod memory;
+mod place;
+mod pump;
+mod tables;
+#[cfg(test)]
+mod test_store;
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use braid_kernel::{Ingest, SinkError, Source, SourceError, Store};
+use braid_spec::model::{self, OutputMode, SinkKind, SourceKind};
+use tokio::sync::Notify;
+
+pub use memory::MemoryTable;
+pub use tables::read_table;
+
+/// What a source is given besides its description.
+#[derive(Clone)]
+pub struct SourceContext {
+    /// Its name in the deployment.
+    pub name: String,
+    /// The deployment's store, where socket and HTTP sources keep their journal.
+    pub journal: Arc<dyn Store>,
+    /// The columns that are needed; `None` for all. Batches hold these, in the declared order.
+    pub projection: Option<Vec<String>>,
+    /// The most rows in a batch.
+    pub batch_rows: usize,
+    /// About the most rows in an epoch, where the source itself has no limit set.
+    pub epoch_rows: u64,
+}
+
+impl SourceContext {
+    /// The default of [`Self::batch_rows`].
+    pub const BATCH_ROWS: usize = 8192;
+}
+
+/// A source, ready to be planned and read.
+pub struct OpenSource {
+    /// Its rows.
+    pub source: Box<dyn Source>,
+    /// Where its records are handed in, if they are (HTTP).
+    pub ingest: Option<Arc<dyn Ingest>>,
+    /// Told when something new came, if the source knows: plan soon. (Planning at intervals is enough.)
+    pub wake: Option<Arc<Notify>>,
+}
+
+/// The write side of a sink.
+#[async_trait]
+pub trait Output: Send {
+    /// Writes an epoch's rows. Again with the same epoch and rows, the effect is that of once
+    /// (a console prints again, and Kafka says in its own words what it can do).
+    async fn write(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError>;
+}
+
+/// A sink, ready to be written.
+pub struct OpenSink {
+    /// Where rows go.
+    pub output: Box<dyn Output>,
+    /// The rows, if it keeps them in memory.
+    pub memory: Option<Arc<MemoryTable>>,
+}
+
+impl From<Box<dyn Source>> for OpenSource {
+    fn from(source: Box<dyn Source>) -> Self {
+        Self { source, ingest: None, wake: None }
+    }
+}
+
+/// Opens a source. Must be called inside a Tokio runtime.
+pub fn source(spec: &model::Source, context: SourceContext) -> Result<OpenSource, SourceError> {
+    match &spec.from {
+        SourceKind::Files(options) => files::open(options, spec, context),
+        other => Err(SourceError::Fatal(format!("{other:?} is being built"))),
+    }
+}
+
+/// Opens a sink named `name` for rows of `schema`, which come by `mode`.
+pub fn sink(name: &str, to: &SinkKind, mode: OutputMode, schema: SchemaRef) -> Result<OpenSink, SinkError> {
+    let _ = name;
+    match to {
+        SinkKind::Memory => Ok(memory::open(mode, schema)),
+        other => Err(SinkError::Fatal(format!("{other:?} is being built"))),
+    }
+}

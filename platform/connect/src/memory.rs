@@ -82,11 +82,9 @@ mod tests {
             let column = Arc::new(Int64Array::from(values.to_vec()));
             vec![RecordBatch::try_new(schema.clone(), vec![column]).unwrap()]
         };
-        for (mode, expected) in [
-            (OutputMode::Append, vec![1, 2, 3]),
-            (OutputMode::Update, vec![1, 2, 3]),
-            (OutputMode::Complete, vec![3]),
-        ] {
+        for (mode, expected) in
+            [(OutputMode::Append, vec![1, 2, 3]), (OutputMode::Update, vec![1, 2, 3]), (OutputMode::Complete, vec![3])]
+        {
             let OpenSink { mut output, memory } = open(mode, schema.clone());
             output.write(1, &batch(&[1, 2])).await.unwrap();
             output.write(2, &batch(&[3])).await.unwrap();

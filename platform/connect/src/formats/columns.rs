@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Builder, PrimitiveBuilder, StringBuilder,
-};
+use arrow::array::{ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Builder, PrimitiveBuilder, StringBuilder};
 use arrow::compute::kernels::cast_utils::{Parser, string_to_datetime};
 use arrow::datatypes::{
-    DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    SchemaRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -68,10 +66,9 @@ impl Kind {
             DataType::Int64 => int(i64::MIN, i64::MAX),
             DataType::Float32 => Some(Self::Float32),
             DataType::Float64 => Some(Self::Float64),
-            DataType::Decimal128(precision, scale) if *scale >= 0 => Some(Self::Decimal {
-                precision: *precision,
-                scale: *scale,
-            }),
+            DataType::Decimal128(precision, scale) if *scale >= 0 => {
+                Some(Self::Decimal { precision: *precision, scale: *scale })
+            }
             DataType::Date32 => Some(Self::Date),
             DataType::Timestamp(TimeUnit::Microsecond, _) => Some(Self::Timestamp { millis: false }),
             DataType::Timestamp(TimeUnit::Millisecond, _) => Some(Self::Timestamp { millis: true }),
@@ -91,9 +88,7 @@ impl Kind {
                 format!("a decimal of at most {precision} digits, {scale} after the point")
             }
             Self::Date => "a date (yyyy-MM-dd)".into(),
-            Self::Timestamp { millis: false } => {
-                "a timestamp (RFC 3339 or yyyy-MM-dd HH:mm:ss)".into()
-            }
+            Self::Timestamp { millis: false } => "a timestamp (RFC 3339 or yyyy-MM-dd HH:mm:ss)".into(),
             Self::Timestamp { millis: true } => {
                 "a timestamp (epoch milliseconds, RFC 3339 or yyyy-MM-dd HH:mm:ss)".into()
             }
@@ -116,9 +111,7 @@ impl Kind {
             }
             Self::Float32 => Value::Float(f64::from(text.parse::<f32>().ok()?)),
             Self::Float64 => Value::Float(text.parse().ok()?),
-            Self::Decimal { precision, scale } => {
-                Value::Decimal(parse_decimal(text, precision, scale)?)
-            }
+            Self::Decimal { precision, scale } => Value::Decimal(parse_decimal(text, precision, scale)?),
             Self::Date => Value::Int(parse_date(text)?.into()),
             Self::Timestamp { millis } => {
                 let whole_number = text.strip_prefix('-').unwrap_or(text);
@@ -149,11 +142,7 @@ pub(super) fn parse_date(text: &str) -> Option<i32> {
 /// Digits finer than the column's unit are cut off.
 pub(super) fn parse_timestamp(text: &str, millis: bool) -> Option<i64> {
     let time = string_to_datetime(&chrono::Utc, text).ok()?;
-    Some(if millis {
-        time.timestamp_millis()
-    } else {
-        time.timestamp_micros()
-    })
+    Some(if millis { time.timestamp_millis() } else { time.timestamp_micros() })
 }
 
 /// An exact decimal: `-12.340`, `1.5e3`. Digits after the point beyond the scale must be zeros.
@@ -229,9 +218,7 @@ impl Column {
             DataType::Int64 => Self::Int64(PrimitiveBuilder::with_capacity(rows)),
             DataType::Float32 => Self::Float32(PrimitiveBuilder::with_capacity(rows)),
             DataType::Float64 => Self::Float64(PrimitiveBuilder::with_capacity(rows)),
-            DataType::Decimal128(..) => {
-                Self::Decimal(Decimal128Builder::with_capacity(rows).with_data_type(own))
-            }
+            DataType::Decimal128(..) => Self::Decimal(Decimal128Builder::with_capacity(rows).with_data_type(own)),
             DataType::Date32 => Self::Date(PrimitiveBuilder::with_capacity(rows)),
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
                 Self::Micros(PrimitiveBuilder::with_capacity(rows).with_data_type(own))
@@ -338,11 +325,7 @@ impl Columns {
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            schema,
-            columns,
-            rows_capacity,
-        })
+        Ok(Self { schema, columns, rows_capacity })
     }
 
     #[inline]

@@ -115,11 +115,8 @@ impl Csv {
             self.unusable = outcome.is_err();
             return Some(Step { bytes: cut.bytes, outcome });
         }
-        let outcome = if cut.unterminated {
-            Err("a quoted value without its closing quote".to_owned())
-        } else {
-            self.row(&cut)
-        };
+        let outcome =
+            if cut.unterminated { Err("a quoted value without its closing quote".to_owned()) } else { self.row(&cut) };
         let bytes = match outcome {
             Err(_) => self.salvage(&bytes[..cut.bytes]),
             Ok(()) => cut.bytes,
@@ -196,13 +193,14 @@ impl Csv {
     }
 
     fn header(&mut self, cut: &Cut) -> Result<(), String> {
-        let names: Vec<String> = (0..cut.width).map(|place| {
-            String::from_utf8_lossy(&self.values[value_range(&self.ends, place)]).into_owned()
-        }).collect();
+        let names: Vec<String> = (0..cut.width)
+            .map(|place| String::from_utf8_lossy(&self.values[value_range(&self.ends, place)]).into_owned())
+            .collect();
         for field in &mut self.fields {
-            field.place = names.iter().position(|name| *name == field.name).ok_or_else(|| {
-                format!("the header has no column `{}`, but {}", field.name, names.join(", "))
-            })?;
+            field.place = names
+                .iter()
+                .position(|name| *name == field.name)
+                .ok_or_else(|| format!("the header has no column `{}`, but {}", field.name, names.join(", ")))?;
         }
         self.width = Some(cut.width);
         Ok(())

@@ -44,11 +44,7 @@ type Reason = String;
 
 impl Json {
     /// A decoder of `declared`, building the columns of `projected`.
-    pub(super) fn new(
-        declared: &SchemaRef,
-        projected: &SchemaRef,
-        rows: usize,
-    ) -> Result<Self, SourceError> {
+    pub(super) fn new(declared: &SchemaRef, projected: &SchemaRef, rows: usize) -> Result<Self, SourceError> {
         let fields = declared.fields().iter().map(|field| {
             Ok(Field {
                 name: field.name().clone(),
@@ -73,12 +69,7 @@ impl Json {
 
     /// Takes one record whole, or not at all. `plain` promises that no string in it holds a raw control character.
     #[inline]
-    pub(super) fn record<'a>(
-        &mut self,
-        record: &'a str,
-        plain: bool,
-        slots: &mut [Value<'a>],
-    ) -> Result<(), Reason> {
+    pub(super) fn record<'a>(&mut self, record: &'a str, plain: bool, slots: &mut [Value<'a>]) -> Result<(), Reason> {
         slots.fill(Value::Null);
         self.object(&mut Scanner { text: record, bytes: record.as_bytes(), at: 0, plain }, slots)?;
         for (field, value) in self.fields.iter().zip(&*slots) {
@@ -177,18 +168,14 @@ fn value<'a>(s: &mut Scanner<'a>, field: &Field) -> Result<Value<'a>, Reason> {
             _ => None,
         },
         (b'-' | b'0'..=b'9', Kind::Timestamp { millis: true }) => s.integer().map(Value::Int),
-        (b'-' | b'0'..=b'9', Kind::Float64 | Kind::Float32 | Kind::Decimal { .. }) => {
-            field.kind.parse(s.number()?)
+        (b'-' | b'0'..=b'9', Kind::Float64 | Kind::Float32 | Kind::Decimal { .. }) => field.kind.parse(s.number()?),
+        (b'"', Kind::Decimal { precision, scale }) => {
+            s.plain_string()?.and_then(|text| parse_decimal(text, precision, scale).map(Value::Decimal))
         }
-        (b'"', Kind::Decimal { precision, scale }) => s.plain_string()?.and_then(|text| {
-            parse_decimal(text, precision, scale).map(Value::Decimal)
-        }),
-        (b'"', Kind::Timestamp { millis }) => s
-            .plain_string()?
-            .and_then(|text| parse_timestamp(text, millis).map(Value::Int)),
-        (b'"', Kind::Date) => s
-            .plain_string()?
-            .and_then(|text| parse_date(text).map(|days| Value::Int(days.into()))),
+        (b'"', Kind::Timestamp { millis }) => {
+            s.plain_string()?.and_then(|text| parse_timestamp(text, millis).map(Value::Int))
+        }
+        (b'"', Kind::Date) => s.plain_string()?.and_then(|text| parse_date(text).map(|days| Value::Int(days.into()))),
         (b'"', Kind::Binary) => s.plain_string()?.and_then(Kind::base64),
         (b't', Kind::Bool) => s.literal("true").then_some(Value::Bool(true)),
         (b'f', Kind::Bool) => s.literal("false").then_some(Value::Bool(false)),
@@ -237,11 +224,7 @@ impl<'a> Scanner<'a> {
 
     fn end(&mut self) -> Result<(), Reason> {
         self.space();
-        if self.at == self.bytes.len() {
-            Ok(())
-        } else {
-            Err(self.expected("the end of the record"))
-        }
+        if self.at == self.bytes.len() { Ok(()) } else { Err(self.expected("the end of the record")) }
     }
 
     /// A string's inside, and whether it holds escapes, which are then proved valid.
@@ -367,8 +350,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn skip_other(&mut self) -> Result<(), Reason> {
-        let mut values =
-            serde_json::Deserializer::from_str(&self.text[self.at..]).into_iter::<serde::de::IgnoredAny>();
+        let mut values = serde_json::Deserializer::from_str(&self.text[self.at..]).into_iter::<serde::de::IgnoredAny>();
         match values.next() {
             Some(Ok(_)) => {
                 self.at += values.byte_offset();

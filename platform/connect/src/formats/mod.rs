@@ -74,9 +74,7 @@ impl Decoder {
         let inner = match format {
             Format::Json if flat => Inner::Json(json::Json::new(declared, &schema, batch_rows)?),
             Format::Json => Inner::Nested(nested::Nested::new(declared, &schema)?),
-            Format::Csv(options) => {
-                Inner::Csv(csv::Csv::new(options, declared, &schema, batch_rows)?)
-            }
+            Format::Csv(options) => Inner::Csv(csv::Csv::new(options, declared, &schema, batch_rows)?),
             Format::Text => {
                 let names: Vec<&str> = declared.fields().iter().map(|f| f.name().as_str()).collect();
                 if names != ["value"] || Kind::of(declared.field(0).data_type()) != Some(Kind::Text) {
@@ -322,9 +320,7 @@ fn recycle<'b>(mut slots: Vec<Value<'_>>) -> Vec<Value<'b>> {
 /// Whether there are control characters other than line ends, which a JSON string may not hold as they are.
 fn has_control(bytes: &[u8]) -> bool {
     const LANE: usize = 64;
-    bytes.chunks(LANE).any(|lane| {
-        lane.iter().fold(false, |found, byte| found | ((*byte < 0x20) & (*byte != b'\n')))
-    })
+    bytes.chunks(LANE).any(|lane| lane.iter().fold(false, |found, byte| found | ((*byte < 0x20) & (*byte != b'\n'))))
 }
 
 #[cfg(test)]

@@ -107,12 +107,7 @@ fn read_records_up_to(
 }
 
 /// Reads until the buffer is full; true at the end of the input.
-fn fill(
-    reader: &mut dyn Read,
-    buffer: &mut [u8],
-    filled: &mut usize,
-    partition: &str,
-) -> Result<bool, SourceError> {
+fn fill(reader: &mut dyn Read, buffer: &mut [u8], filled: &mut usize, partition: &str) -> Result<bool, SourceError> {
     while *filled < buffer.len() {
         match reader.read(&mut buffer[*filled..]) {
             Ok(0) => return Ok(true),
@@ -133,7 +128,11 @@ mod tests {
     use super::*;
 
     /// All rows and bad records of some bytes, read with a small limit.
-    fn read(format: &Format, fields: &[(&str, DataType)], bytes: &[u8]) -> (Vec<RecordBatch>, Vec<i64>, Vec<BadRecord>) {
+    fn read(
+        format: &Format,
+        fields: &[(&str, DataType)],
+        bytes: &[u8],
+    ) -> (Vec<RecordBatch>, Vec<i64>, Vec<BadRecord>) {
         let fields: Vec<Field> = fields.iter().map(|(name, t)| Field::new(*name, t.clone(), true)).collect();
         let mut decoder = Decoder::new(format, &Arc::new(Schema::new(fields)), None, 4).unwrap();
         let (mut batches, mut offsets, mut bad) = (vec![], vec![], vec![]);
@@ -177,8 +176,7 @@ mod tests {
         for n in 3..40 {
             text.push_str(&format!("{n},row number {n}\n"));
         }
-        let (batches, offsets, bad) =
-            read(&csv, &[("n", DataType::Int32), ("t", DataType::Utf8)], text.as_bytes());
+        let (batches, offsets, bad) = read(&csv, &[("n", DataType::Int32), ("t", DataType::Utf8)], text.as_bytes());
         let rows: Vec<i32> =
             batches.iter().flat_map(|b| b.column(0).as_primitive::<Int32Type>().values().to_vec()).collect();
         assert_eq!(rows, [vec![1], (3..40).collect()].concat());

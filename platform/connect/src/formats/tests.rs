@@ -104,9 +104,10 @@ fn json_records_good_and_bad() {
 fn invalid_utf8_and_raw_control_characters_are_bad() {
     let text = b"{\"s\":\"a\"}\n{\"s\":\"\xff\"}\n{\"s\":\"a\tb\"}\n{\t\"s\":\"c\"}\r\n{\"s\":\"d\"}";
     let rows = decode(&Format::Json, &schema(&[("s", DataType::Utf8)]), None, text);
-    assert_eq!(show(&rows), [
-        "0| s=a", "3| s=c", "4| s=d", "1! invalid UTF-8", "2! a raw control character in a string at byte 6"
-    ]);
+    assert_eq!(
+        show(&rows),
+        ["0| s=a", "3| s=c", "4| s=d", "1! invalid UTF-8", "2! a raw control character in a string at byte 6"]
+    );
     assert_eq!(rows.bad[0].raw, b"{\"s\":\"\xff\"}");
 }
 
@@ -137,7 +138,8 @@ fn csv(header: bool) -> Format {
 #[test]
 fn csv_rows_good_and_bad() {
     let declared = schema(&[("q", DataType::Int64), ("p", DataType::Decimal128(10, 3)), ("s", DataType::Utf8)]);
-    let text = b"s,extra,p,q\r\nlamp,,2.55,6\r\n\"two\nlines, \"\"quoted\"\"\",x,3,NA\r\n\r\nshort,1\r\nlong,1,2,3,4\r\n\
+    let text =
+        b"s,extra,p,q\r\nlamp,,2.55,6\r\n\"two\nlines, \"\"quoted\"\"\",x,3,NA\r\n\r\nshort,1\r\nlong,1,2,3,4\r\n\
         f,,1,17850.0\r\n\xff,,1,1\r\nopen,\"1,2,3\r\nNA,,,\r\n5\" pot,,0.001,-1\r\nlast,,1,2";
     let all = decode(&csv(true), &declared, None, text);
     insta::assert_snapshot!(show(&all).join("\n"));
