@@ -1,0 +1,46 @@
+//! Why a plugin cannot be used. Every message names the plugin, what was found and what was expected.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a plugin cannot be used. None of these gets better by trying again.
+#[derive(Debug, Error)]
+pub enum PluginError {
+    /// Its file cannot be read.
+    #[error("plugin `{plugin}`: cannot read {path}: {reason}")]
+    File { plugin: String, path: String, reason: String },
+    /// It is larger than its limit allows.
+    #[error("plugin `{plugin}` has {bytes} bytes; its limit is {bytes_max} (`limits: {{module: …}}`)")]
+    TooLarge { plugin: String, bytes: u64, bytes_max: u64 },
+    /// A limit is beyond what the host itself can bear.
+    #[error("plugin `{plugin}`: {reason}")]
+    Limits { plugin: String, reason: String },
+    /// It is not a WebAssembly component.
+    #[error("plugin `{plugin}` is not a component: {reason}")]
+    NotAComponent { plugin: String, reason: String },
+    /// It is not valid, or the compiler refuses it.
+    #[error("plugin `{plugin}` does not compile: {reason}")]
+    Compile { plugin: String, reason: String },
+    /// Compiling took too long.
+    #[error("plugin `{plugin}` was not compiled within {time_max:?}")]
+    CompileTime { plugin: String, time_max: Duration },
+    /// It wants something from outside.
+    #[error("plugin `{plugin}` imports `{import}`, which was not granted: a transform may import nothing")]
+    Import { plugin: String, import: String },
+    /// It does not speak our contract, or another version of it.
+    #[error("plugin `{plugin}` exports {found}; this host speaks `{expected}`")]
+    World { plugin: String, found: String, expected: String },
+    /// A column's type cannot cross the boundary.
+    #[error("plugin `{plugin}`: column `{column}` has type {data_type}, which plugins cannot be given")]
+    Type { plugin: String, column: String, data_type: String },
+    /// It refused the input's schema, or failed when asked for the output's.
+    #[error("plugin `{plugin}`: {reason}")]
+    Describe { plugin: String, reason: String },
+    /// A batch was given that does not have the schema the plugin was asked about.
+    #[error("plugin `{plugin}` was asked about {expected}, and given {found}")]
+    Schema { plugin: String, expected: String, found: String },
+    /// What is left of a batch cannot be one batch (its text is larger than 2 GiB).
+    #[error("plugin `{plugin}`: the output of one batch cannot be joined: {reason}")]
+    Output { plugin: String, reason: String },
+}

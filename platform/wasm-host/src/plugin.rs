@@ -1,0 +1,185 @@
+//! A plugin that was read, checked and compiled.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use braid_spec::model::PluginLimits;
+use braid_wire::{INTERFACE, PACKAGE, Type, VERSION};
+use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker};
+
+use crate::applier::Applier;
+use crate::boundary::{WireField, WireSchema, from_arrow};
+use crate::compile::{compile, digest, engine};
+use crate::error::PluginError;
+use crate::guest::{Guest, Mould, STACK_BYTES_MAX};
+use crate::lift::lift_schema;
+use crate::limits::Ticker;
+
+/// The least stack with which a program can do anything.
+const STACK_BYTES_MIN: u64 = 16 * 1024;
+
+/// What every WebAssembly file begins with; the version after it tells components from core modules.
+const MAGIC: [u8; 4] = *b"\0asm";
+const COMPONENT: [u8; 4] = [0x0d, 0, 1, 0];
+
+/// A plugin, ready to be applied. Clones share the code; each [`Applier`] has an instance of its own.
+#[derive(Clone)]
+pub struct Plugin(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    digest: String,
+    mould: Mould,
+}
+
+impl Plugin {
+    /// Reads a component from a file. `cache` is a directory of Braid's own for compiled code: nothing in it may come
+    /// from a user.
+    pub fn load(name: &str, path: &Path, limits: PluginLimits, cache: Option<&Path>) -> Result<Self, PluginError> {
+        let unreadable = |error: std::io::Error| PluginError::File {
+            plugin: name.into(),
+            path: path.display().to_string(),
+            reason: error.to_string(),
+        };
+        let file = File::open(path).map_err(unreadable)?;
+        let length = file.metadata().map_err(unreadable)?.len();
+        let mut bytes = Vec::new();
+        // One byte more than allowed is read, in case the file grows meanwhile: enough to see that it is too much.
+        if length <= limits.module_bytes {
+            let mut bounded = file.take(limits.module_bytes.saturating_add(1));
+            bounded.read_to_end(&mut bytes).map_err(unreadable)?;
+        }
+        check_size(name, length.max(bytes.len() as u64), limits)?;
+        Self::from_bytes(name, &bytes, limits, cache)
+    }
+
+    /// Takes a component's bytes. `cache` as for [`Self::load`].
+    pub fn from_bytes(
+        name: &str,
+        bytes: &[u8],
+        limits: PluginLimits,
+        cache: Option<&Path>,
+    ) -> Result<Self, PluginError> {
+        check_size(name, bytes.len() as u64, limits)?;
+        check_header(name, bytes)?;
+        let wrong = |reason: String| PluginError::Limits { plugin: name.into(), reason };
+        if !(STACK_BYTES_MIN..=STACK_BYTES_MAX).contains(&limits.stack_bytes) {
+            return Err(wrong(format!(
+                "a stack of {} bytes is not possible: {STACK_BYTES_MIN} to {STACK_BYTES_MAX} are",
+                limits.stack_bytes
+            )));
+        }
+        let engine = engine(usize::try_from(limits.stack_bytes).unwrap_or(usize::MAX))
+            .map_err(|error| wrong(error.to_string()))?;
+        let component = compile(&engine, name, bytes, cache)?;
+        let mould = mould(name, &engine, &component, limits)?;
+        Ok(Self(Arc::new(Inner { name: name.into(), digest: digest(bytes), mould })))
+    }
+
+    /// The name it has in the deployment.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// SHA-256 of the component's bytes, in hexadecimal digits: what an answer's provenance names.
+    pub fn digest(&self) -> &str {
+        &self.0.digest
+    }
+
+    /// Asks the plugin which columns come out where these go in.
+    pub fn describe(&self, input: &Schema) -> Result<SchemaRef, PluginError> {
+        let refused = |reason: String| PluginError::Describe { plugin: self.0.name.clone(), reason };
+        let types = self.types(input)?;
+        let fields = input.fields().iter().zip(types);
+        let schema = WireSchema {
+            fields: fields
+                .map(|(field, data_type)| WireField { name: field.name().clone(), data_type: data_type.into() })
+                .collect(),
+        };
+        let mould = &self.0.mould;
+        let described = Guest::start(mould)
+            .and_then(|mut guest| guest.describe(mould, &schema))
+            .map_err(|failure| refused(failure.reason))?;
+        lift_schema(described).map_err(refused)
+    }
+
+    /// Makes ready to apply the plugin to batches of this schema. Several may run side by side.
+    pub fn applier(&self, input: &SchemaRef) -> Result<Applier, PluginError> {
+        let output = self.describe(input)?;
+        let types = self.types(input)?;
+        Ok(Applier::new(self.clone(), Arc::clone(input), types, output))
+    }
+
+    pub(crate) fn mould(&self) -> &Mould {
+        &self.0.mould
+    }
+
+    fn types(&self, schema: &Schema) -> Result<Vec<Type>, PluginError> {
+        let types = schema.fields().iter().map(|field| {
+            from_arrow(field.data_type()).ok_or_else(|| PluginError::Type {
+                plugin: self.0.name.clone(),
+                column: field.name().clone(),
+                data_type: field.data_type().to_string(),
+            })
+        });
+        types.collect()
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Plugin({} {})", self.0.name, self.0.digest)
+    }
+}
+
+fn check_size(plugin: &str, bytes: u64, limits: PluginLimits) -> Result<(), PluginError> {
+    if bytes <= limits.module_bytes {
+        return Ok(());
+    }
+    Err(PluginError::TooLarge { plugin: plugin.into(), bytes, bytes_max: limits.module_bytes })
+}
+
+fn check_header(plugin: &str, bytes: &[u8]) -> Result<(), PluginError> {
+    let reason = match bytes.get(..8) {
+        Some(header) if header[..4] == MAGIC && header[4..] == COMPONENT => return Ok(()),
+        Some(header) if header[..4] == MAGIC => "it is a core module: build it with `plugins/build`",
+        _ => "it is not WebAssembly",
+    };
+    Err(PluginError::NotAComponent { plugin: plugin.into(), reason: reason.into() })
+}
+
+/// Proves that the component imports nothing and speaks our contract.
+fn mould(name: &str, engine: &Engine, component: &Component, limits: PluginLimits) -> Result<Mould, PluginError> {
+    let component_type = component.component_type();
+    if let Some((import, _)) = component_type.imports(engine).next() {
+        return Err(PluginError::Import { plugin: name.into(), import: import.into() });
+    }
+    let expected = format!("{PACKAGE}/{INTERFACE}@{VERSION}");
+    let exports: Vec<String> = component_type.exports(engine).map(|(export, _)| format!("`{export}`")).collect();
+    let other = |found: String| PluginError::World { plugin: name.into(), found, expected: expected.clone() };
+    if !exports.contains(&format!("`{expected}`")) {
+        return Err(other(match exports.as_slice() {
+            [] => "nothing".into(),
+            exports => exports.join(", "),
+        }));
+    }
+    let (_, interface) = component.get_export(None, &expected).ok_or_else(|| other("nothing".into()))?;
+    let function = |name: &str| match component.get_export(Some(&interface), name) {
+        Some((ComponentItem::ComponentFunc(_), index)) => Ok(index),
+        _ => Err(other(format!("`{expected}` without the function `{name}`"))),
+    };
+    let failed = |reason: String| PluginError::Compile { plugin: name.into(), reason };
+    Ok(Mould {
+        describe: function("describe")?,
+        apply: function("apply")?,
+        pre: Linker::new(engine).instantiate_pre(component).map_err(|error| failed(format!("{error:#}")))?,
+        limits,
+        ticker: Ticker::start(engine.clone()).map_err(|error| failed(error.to_string()))?,
+    })
+}

@@ -1,0 +1,52 @@
+//! Wants the time, which nobody granted.
+
+#[cfg(target_arch = "wasm32")]
+mod bindings {
+    use braid_guest::exports::braid::plugin::transforms::{Batch, Guest, Schema};
+
+    wit_bindgen::generate!({
+        inline: "
+            package evil:watch;
+
+            interface clock {
+                now: func() -> u64;
+            }
+
+            world thief {
+                import clock;
+            }
+        ",
+        world: "thief",
+    });
+
+    struct Thief;
+
+    type Honest = braid_guest::Component<super::Nobody>;
+
+    impl Guest for Thief {
+        fn describe(input: Schema) -> Result<Schema, String> {
+            Honest::describe(input)
+        }
+
+        fn apply(input: Batch) -> Result<Batch, String> {
+            match evil::watch::clock::now() {
+                0 => Err("no time".into()),
+                _ => Honest::apply(input),
+            }
+        }
+    }
+
+    braid_guest::export_component!(Thief with_types_in braid_guest);
+}
+
+struct Nobody;
+
+impl braid_guest::Transform for Nobody {
+    fn describe(input: braid_guest::Schema) -> Result<braid_guest::Schema, String> {
+        Ok(input)
+    }
+
+    fn apply(batch: braid_guest::Batch) -> Result<braid_guest::Batch, String> {
+        Ok(batch)
+    }
+}
