@@ -21,12 +21,10 @@ pub struct Prepared {
 
 /// Reads and checks a deployment. Static tables are read too: their rows are part of the plans.
 pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failure> {
-    let options = LoadOptions { layout: target.layout.clone(), ..LoadOptions::default() };
+    let options =
+        LoadOptions { layout: target.layout.clone(), store: target.store.clone(), ..LoadOptions::default() };
     let loaded = braid_spec::load(&target.deployment, &options).map_err(|mistakes| render(&mistakes, output))?;
-    let mut deployment = loaded.deployment;
-    if let Some(store) = &target.store {
-        deployment.store = store.clone();
-    }
+    let deployment = loaded.deployment;
     let mut mistakes = Diagnostics::default();
     let plugins = load_plugins(&deployment, &loaded.source_map, &mut mistakes);
     let inputs = inputs(&deployment, &plugins, &loaded.source_map, &mut mistakes);
@@ -40,7 +38,8 @@ pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failur
         Err(errors) => {
             for error in errors {
                 let path = format!("views.{}.sql", error.view);
-                mistakes.list.push(loaded.source_map.diagnostic(&path, error.position, error.message, error.hint));
+                let position = error.position.map(|(line, column)| (line as u64, column as u64));
+                mistakes.list.push(loaded.source_map.diagnostic(&path, position, error.message, error.hint));
             }
             return Err(render(&mistakes, output));
         }

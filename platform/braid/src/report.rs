@@ -81,10 +81,7 @@ pub async fn status(prepared: &Prepared, output: Output) -> Result<String, Failu
         ("source", Arc::new(StringArray::from_iter_values(sources.iter().map(|(name, _)| name)))),
         ("rows", counted(&manifest.counts.rows)),
         ("bad", counted(&manifest.counts.bad)),
-        (
-            "watermark",
-            Arc::new(StringArray::from_iter(sources.iter().map(|(_, state)| state.watermark.map(rfc3339)))),
-        ),
+        ("watermark", Arc::new(StringArray::from_iter(sources.iter().map(|(_, state)| state.watermark.map(rfc3339))))),
     ])?);
     let tables = table_rows(&manifest);
     text.push_str(&table(vec![
@@ -141,10 +138,7 @@ pub fn plan(prepared: &Prepared, output: Output) -> Result<String, Failure> {
         .map_err(Failure::runtime);
     }
     let mut text = format!("{} · layout {} · store {}\n\n", deployment.name, layout.name, deployment.store);
-    text.push_str(&format!(
-        "speed layer   an epoch every {:?} or {} rows\n",
-        layout.epoch_every, layout.epoch_rows
-    ));
+    text.push_str(&format!("speed layer   an epoch every {:?} or {} rows\n", layout.epoch_every, layout.epoch_rows));
     text.push_str(&format!("raw log       {log}\nbase          {base}\n"));
     let http = deployment.serving.http.as_deref().unwrap_or("none");
     text.push_str(&format!("serving       http {http}\n\nsources\n"));

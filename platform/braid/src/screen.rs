@@ -42,7 +42,8 @@ impl Screen {
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let lines = MultiProgress::with_draw_target(target);
         let line = |prefix: &'static str| {
-            let style = ProgressStyle::with_template("{prefix:<8} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template("{prefix:<8} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
             lines.add(ProgressBar::new_spinner().with_style(style).with_prefix(prefix))
         };
         let (sources, speed, base) = (line("sources"), line("speed"), line("base"));

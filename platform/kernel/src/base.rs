@@ -15,9 +15,7 @@ use crate::error::{JobError, StoreError};
 use crate::failpoint;
 use crate::ledger::{Ledger, LedgerError, encode, retry};
 use crate::log::{epochs, from_log};
-use crate::manifest::{
-    Base, BaseBy, BaseCommit, Change, Hole, LogIndex, Manifest, Segment, TableKind,
-};
+use crate::manifest::{Base, BaseBy, BaseCommit, Change, Hole, LogIndex, Manifest, Segment, TableKind};
 use crate::serve::Board;
 use crate::speed::short;
 use crate::traits::{Clock, Job, Merge, Segments};
@@ -68,12 +66,7 @@ pub struct BaseWriter {
 impl BaseWriter {
     /// Writes a base now and then, until told to stop. A failure is reported and tried again at the next turn;
     /// being fenced ends the loop.
-    pub async fn run(
-        &self,
-        by: BaseBy,
-        every: Duration,
-        mut stop: watch::Receiver<bool>,
-    ) -> Result<(), BaseError> {
+    pub async fn run(&self, by: BaseBy, every: Duration, mut stop: watch::Receiver<bool>) -> Result<(), BaseError> {
         loop {
             {
                 let sleep = self.clock.sleep(every);
@@ -120,12 +113,7 @@ impl BaseWriter {
             return Ok(None);
         }
         let generation = manifest.base.as_ref().map_or(1, |base| base.generation + 1);
-        let base = Base {
-            generation,
-            by,
-            horizon: manifest.next,
-            at_ms: self.clock.now_ms(),
-        };
+        let base = Base { generation, by, horizon: manifest.next, at_ms: self.clock.now_ms() };
         let tables = match by {
             BaseBy::Fold => self.fold(&manifest, generation).await?,
             BaseBy::Recompute => self.recompute(&manifest, generation).await?,
@@ -134,41 +122,22 @@ impl BaseWriter {
         let log_index = self.index(&manifest).await?;
         failpoint!("base::index::written");
         let mut ledger = self.ledger.lock().await;
-        ledger
-            .commit(Change::Base(BaseCommit {
-                base: base.clone(),
-                tables,
-                log_index,
-            }))
-            .await?;
+        ledger.commit(Change::Base(BaseCommit { base: base.clone(), tables, log_index })).await?;
         self.board.advance(ledger.manifest(), None);
         failpoint!("base::committed");
         Ok(Some(base))
     }
 
     /// Kappa: base ⊕ deltas, table by table.
-    async fn fold(
-        &self,
-        manifest: &Manifest,
-        generation: u64,
-    ) -> Result<BTreeMap<String, Vec<Segment>>, BaseError> {
+    async fn fold(&self, manifest: &Manifest, generation: u64) -> Result<BTreeMap<String, Vec<Segment>>, BaseError> {
         let mut tables = BTreeMap::new();
         for (name, table) in &manifest.tables {
             let mut segments = table.base.clone();
-            segments.extend(
-                manifest
-                    .deltas(name)?
-                    .iter()
-                    .flat_map(|delta| delta.segments.iter().cloned()),
-            );
+            segments.extend(manifest.deltas(name)?.iter().flat_map(|delta| delta.segments.iter().cloned()));
             if self.kind(manifest, name) == TableKind::Keyed && segments.len() > 1 {
                 let parts = self.read(&segments).await?;
                 let merged = self.merge.merge(name, &parts)?;
-                segments = self
-                    .put(name, &manifest.writer, generation, 0, &merged)
-                    .await?
-                    .into_iter()
-                    .collect();
+                segments = self.put(name, &manifest.writer, generation, 0, &merged).await?.into_iter().collect();
             }
             tables.insert(name.clone(), segments);
         }
@@ -197,12 +166,7 @@ impl BaseWriter {
                 }
                 TableKind::Ledger => {
                     let mut segments = table.base.clone();
-                    segments.extend(
-                        manifest
-                            .deltas(name)?
-                            .iter()
-                            .flat_map(|delta| delta.segments.iter().cloned()),
-                    );
+                    segments.extend(manifest.deltas(name)?.iter().flat_map(|delta| delta.segments.iter().cloned()));
                     tables.insert(name.clone(), segments);
                 }
             }
@@ -217,10 +181,7 @@ impl BaseWriter {
         while let Some(epoch) = log.next().await {
             let epoch = epoch?;
             if epoch.epoch != expected {
-                return Err(BaseError::LogHole {
-                    found: epoch.epoch,
-                    expected,
-                });
+                return Err(BaseError::LogHole { found: epoch.epoch, expected });
             }
             expected += 1;
             for (source, segments) in &epoch.segments {
@@ -232,15 +193,7 @@ impl BaseWriter {
                     }
                     pending += segment.rows;
                     if pending >= RECOMPUTE_ROWS_PER_CHUNK {
-                        self.absorb(
-                            &mut *job,
-                            manifest,
-                            generation,
-                            &mut part,
-                            &mut states,
-                            &mut tables,
-                        )
-                        .await?;
+                        self.absorb(&mut *job, manifest, generation, &mut part, &mut states, &mut tables).await?;
                         job.begin(epoch.epoch, None);
                         done += std::mem::take(&mut pending);
                         if let Some(report) = &self.on_progress {
@@ -251,24 +204,11 @@ impl BaseWriter {
             }
         }
         if expected != manifest.next {
-            return Err(BaseError::LogHole {
-                found: expected,
-                expected: manifest.next,
-            });
+            return Err(BaseError::LogHole { found: expected, expected: manifest.next });
         }
-        self.absorb(
-            &mut *job,
-            manifest,
-            generation,
-            &mut part,
-            &mut states,
-            &mut tables,
-        )
-        .await?;
+        self.absorb(&mut *job, manifest, generation, &mut part, &mut states, &mut tables).await?;
         for (name, state) in states {
-            let segment = self
-                .put(&name, &manifest.writer, generation, 0, &state)
-                .await?;
+            let segment = self.put(&name, &manifest.writer, generation, 0, &state).await?;
             tables.insert(name, segment.into_iter().collect());
         }
         Ok(tables)
@@ -289,9 +229,7 @@ impl BaseWriter {
                 parts.extend(delta);
                 *state = self.merge.merge(&name, &parts)?;
             } else {
-                let segment = self
-                    .put(&name, &manifest.writer, generation, *part, &delta)
-                    .await?;
+                let segment = self.put(&name, &manifest.writer, generation, *part, &delta).await?;
                 tables.entry(name).or_default().extend(segment);
             }
         }
@@ -304,33 +242,17 @@ impl BaseWriter {
         if manifest.log.tail.is_empty() {
             return Ok(None);
         }
-        let index = LogIndex {
-            previous: manifest.log.index.clone(),
-            epochs: manifest.log.tail.clone(),
-        };
-        let name = format!(
-            "log/index/{:020}-{}.json",
-            manifest.next,
-            short(&manifest.writer)
-        );
+        let index = LogIndex { previous: manifest.log.index.clone(), epochs: manifest.log.tail.clone() };
+        let name = format!("log/index/{:020}-{}.json", manifest.next, short(&manifest.writer));
         let bytes = encode(&index)?;
-        let segment = Segment {
-            name,
-            rows: 0,
-            bytes: bytes.len() as u64,
-            crc: crc32fast::hash(&bytes),
-        };
+        let segment = Segment { name, rows: 0, bytes: bytes.len() as u64, crc: crc32fast::hash(&bytes) };
         let store = self.ledger.lock().await.store().clone();
         retry(&*self.clock, || store.put(&segment.name, bytes.clone())).await?;
         Ok(Some(segment))
     }
 
     fn kind(&self, manifest: &Manifest, table: &str) -> TableKind {
-        manifest
-            .kinds
-            .get(table)
-            .copied()
-            .unwrap_or(TableKind::Ledger)
+        manifest.kinds.get(table).copied().unwrap_or(TableKind::Ledger)
     }
 
     async fn read(&self, segments: &[Segment]) -> Result<Vec<RecordBatch>, StoreError> {
@@ -352,12 +274,7 @@ impl BaseWriter {
         if batches.iter().all(|batch| batch.num_rows() == 0) {
             return Ok(None);
         }
-        let name = format!(
-            "tables/{table}/base/{generation:010}-{}-{part}.parquet",
-            short(writer)
-        );
-        retry(&*self.clock, || self.segments.write(&name, batches))
-            .await
-            .map(Some)
+        let name = format!("tables/{table}/base/{generation:010}-{}-{part}.parquet", short(writer));
+        retry(&*self.clock, || self.segments.write(&name, batches)).await.map(Some)
     }
 }

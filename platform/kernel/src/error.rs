@@ -33,11 +33,7 @@ pub enum SourceError {
     DataLoss(String),
     /// A record could not be read and `on_bad_record: fail` was chosen.
     #[error("bad record at {partition}:{offset}: {reason}")]
-    BadRecord {
-        partition: String,
-        offset: i64,
-        reason: String,
-    },
+    BadRecord { partition: String, offset: i64, reason: String },
     /// It will not get better by itself.
     #[error("{0}")]
     Fatal(String),

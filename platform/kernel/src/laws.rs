@@ -27,10 +27,7 @@ const SUMS: &str = "sums";
 const ROWS: &str = "rows";
 
 fn batch(rows: &[(String, i64)]) -> RecordBatch {
-    let schema = Schema::new(vec![
-        Field::new("key", DataType::Utf8, false),
-        Field::new("n", DataType::Int64, false),
-    ]);
+    let schema = Schema::new(vec![Field::new("key", DataType::Utf8, false), Field::new("n", DataType::Int64, false)]);
     RecordBatch::try_new(
         Arc::new(schema),
         vec![
@@ -44,15 +41,8 @@ fn batch(rows: &[(String, i64)]) -> RecordBatch {
 fn unbatch(batches: &[RecordBatch]) -> Vec<(String, i64)> {
     let mut rows = vec![];
     for batch in batches {
-        let (keys, values) = (
-            batch.column(0).as_string::<i32>(),
-            batch.column(1).as_primitive::<Int64Type>(),
-        );
-        rows.extend(
-            keys.iter()
-                .zip(values)
-                .map(|(key, n)| (key.unwrap().to_string(), n.unwrap())),
-        );
+        let (keys, values) = (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int64Type>());
+        rows.extend(keys.iter().zip(values).map(|(key, n)| (key.unwrap().to_string(), n.unwrap())));
     }
     rows
 }
@@ -81,14 +71,8 @@ impl Job for Sums {
 
     async fn finish(&mut self) -> Result<Contribution, JobError> {
         let rows = std::mem::take(&mut self.0);
-        let deltas = [
-            (SUMS.to_string(), vec![batch(&sums(&rows))]),
-            (ROWS.to_string(), vec![batch(&rows)]),
-        ];
-        Ok(Contribution {
-            deltas: deltas.into(),
-            ..Contribution::default()
-        })
+        let deltas = [(SUMS.to_string(), vec![batch(&sums(&rows))]), (ROWS.to_string(), vec![batch(&rows)])];
+        Ok(Contribution { deltas: deltas.into(), ..Contribution::default() })
     }
 }
 
@@ -146,19 +130,11 @@ impl World {
             deployment: "law".into(),
             layout: format!("{by:?}"),
             definitions: BTreeMap::from([(SUMS.into(), "1".into()), (ROWS.into(), "1".into())]),
-            kinds: BTreeMap::from([
-                (SUMS.into(), TableKind::Keyed),
-                (ROWS.into(), TableKind::Append),
-            ]),
+            kinds: BTreeMap::from([(SUMS.into(), TableKind::Keyed), (ROWS.into(), TableKind::Append)]),
         };
         let writer = format!("process-{:08}", self.processes);
-        let ledger = Ledger::open(self.store.clone(), self.clock.clone(), writer, open)
-            .await
-            .unwrap();
-        let board = Board::new(Snapshot {
-            manifest: ledger.manifest(),
-            ..Snapshot::default()
-        });
+        let ledger = Ledger::open(self.store.clone(), self.clock.clone(), writer, open).await.unwrap();
+        let board = Board::new(Snapshot { manifest: ledger.manifest(), ..Snapshot::default() });
         let ledger = Arc::new(Mutex::new(ledger));
         let base = BaseWriter {
             ledger: ledger.clone(),
@@ -170,9 +146,7 @@ impl World {
             on_progress: None,
         };
         base.enter(by == BaseBy::Recompute).await.unwrap();
-        let source = MemorySource::new(batch(rows), move || {
-            epoch.load(std::sync::atomic::Ordering::Relaxed)
-        });
+        let source = MemorySource::new(batch(rows), move || epoch.load(std::sync::atomic::Ordering::Relaxed));
         let speed = Speed {
             ledger,
             sources: BTreeMap::from([("in".into(), Box::new(source) as _)]),
@@ -190,13 +164,7 @@ impl World {
     async fn answer(&self, manifest: &Manifest, table: &str) -> Vec<(String, i64)> {
         let mut parts = vec![];
         let base = manifest.tables[table].base.iter();
-        for segment in base.chain(
-            manifest
-                .deltas(table)
-                .unwrap()
-                .iter()
-                .flat_map(|delta| &delta.segments),
-        ) {
+        for segment in base.chain(manifest.deltas(table).unwrap().iter().flat_map(|delta| &delta.segments)) {
             parts.extend(self.segments.read(segment).await.unwrap());
         }
         unbatch(&parts)
@@ -223,11 +191,7 @@ async fn run(
             Event::Base => process.base.write(by).await.is_err(),
             Event::Restart { by: lambda } => {
                 if swap {
-                    by = if *lambda {
-                        BaseBy::Recompute
-                    } else {
-                        BaseBy::Fold
-                    };
+                    by = if *lambda { BaseBy::Recompute } else { BaseBy::Fold };
                 }
                 true
             }
@@ -241,33 +205,19 @@ async fn run(
         }
         // What readers see is never ahead of, behind, or beside a prefix of the rows.
         let manifest = load(&*world.store).await.unwrap();
-        let seen = manifest
-            .sources
-            .get("in")
-            .and_then(|state| state.offsets.get("0"))
-            .copied()
-            .unwrap_or(0);
-        assert_eq!(
-            sums(&world.answer(&manifest, SUMS).await),
-            sums(&rows[..seen as usize])
-        );
+        let seen = manifest.sources.get("in").and_then(|state| state.offsets.get("0")).copied().unwrap_or(0);
+        assert_eq!(sums(&world.answer(&manifest, SUMS).await), sums(&rows[..seen as usize]));
     }
     process = world.start(by, rows, epoch).await;
     while process.speed.step().await.unwrap() != Step::Idle {}
     process.base.write(by).await.unwrap();
     let manifest = load(&*world.store).await.unwrap();
     assert_eq!(manifest, *process.speed.ledger.lock().await.manifest());
-    (
-        world.answer(&manifest, SUMS).await,
-        world.answer(&manifest, ROWS).await,
-    )
+    (world.answer(&manifest, SUMS).await, world.answer(&manifest, ROWS).await)
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 proptest! {
@@ -286,6 +236,15 @@ proptest! {
 }
 
 #[test]
+fn the_memory_adapters_keep_the_laws() {
+    block_on(crate::laws_store::store_laws(&MemoryStore::default()));
+    block_on(crate::laws_store::segments_laws(
+        &MemorySegments::default(),
+        &[batch(&[("a".to_string(), 1), ("b".to_string(), 2)])],
+    ));
+}
+
+#[test]
 fn a_second_writer_fences_the_first() {
     block_on(async {
         let mut world = World::default();
@@ -296,10 +255,7 @@ fn a_second_writer_fences_the_first() {
         let mut second = world.start(BaseBy::Fold, &rows, epoch).await;
         let error = first.speed.step().await.unwrap_err().to_string();
         assert!(error.contains("another process has taken over"), "{error}");
-        assert_eq!(
-            second.speed.step().await.unwrap(),
-            Step::Ran { more: false }
-        );
+        assert_eq!(second.speed.step().await.unwrap(), Step::Ran { more: false });
     });
 }
 
@@ -323,21 +279,12 @@ fn a_flipped_bit_in_the_manifest_is_named() {
         let mut world = World::default();
         let epoch = Arc::new(std::sync::atomic::AtomicUsize::new(1));
         world.start(BaseBy::Fold, &[], epoch).await;
-        let name = world
-            .store
-            .list("manifest/edit/")
-            .await
-            .unwrap()
-            .pop()
-            .unwrap();
+        let name = world.store.list("manifest/edit/").await.unwrap().pop().unwrap();
         let mut bytes = world.store.get(&name).await.unwrap().to_vec();
         bytes[20] ^= 4;
         world.store.put(&name, bytes.into()).await.unwrap();
         let error = load(&*world.store).await.unwrap_err().to_string();
-        assert!(
-            error.contains(&name) && error.contains("damaged"),
-            "{error}"
-        );
+        assert!(error.contains(&name) && error.contains("damaged"), "{error}");
     });
 }
 
@@ -357,10 +304,7 @@ fn a_step_given_up_is_found_to_have_happened() {
         assert!(error.passes(), "{error}");
         epoch.store(2, std::sync::atomic::Ordering::Relaxed);
         let error = process.speed.step().await.unwrap_err();
-        assert!(
-            error.passes() && error.to_string().contains("turned out to have happened"),
-            "{error}"
-        );
+        assert!(error.passes() && error.to_string().contains("turned out to have happened"), "{error}");
         while process.speed.step().await.unwrap() != Step::Idle {}
         let manifest = load(&*world.store).await.unwrap();
         assert_eq!(manifest.next, 2, "the first plan of one row was kept");

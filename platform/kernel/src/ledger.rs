@@ -43,31 +43,20 @@ pub enum LedgerError {
     #[error(transparent)]
     Broken(#[from] Broken),
     /// The store was written by a newer version.
-    #[error(
-        "the store has format {found}; this version reads up to {known}: use the newer version again"
-    )]
+    #[error("the store has format {found}; this version reads up to {known}: use the newer version again")]
     TooNew { found: u32, known: u32 },
     /// What a view says was changed, and its rows would no longer be what the new text means.
     #[error("{}", incompatible(changed, added))]
-    Incompatible {
-        changed: Vec<String>,
-        added: Vec<String>,
-    },
+    Incompatible { changed: Vec<String>, added: Vec<String> },
 }
 
 fn incompatible(changed: &[String], added: &[String]) -> String {
     let mut parts = vec![];
     if !changed.is_empty() {
-        parts.push(format!(
-            "the definition of {} has changed",
-            changed.join(", ")
-        ));
+        parts.push(format!("the definition of {} has changed", changed.join(", ")));
     }
     if !added.is_empty() {
-        parts.push(format!(
-            "{} is new, and this store has no past for it",
-            added.join(", ")
-        ));
+        parts.push(format!("{} is new, and this store has no past for it", added.join(", ")));
     }
     format!(
         "{} since this store was written: name another `store:` to compute it from the start, or restore the definition",
@@ -96,19 +85,11 @@ pub async fn load(store: &dyn Store) -> Result<Manifest, LedgerError> {
             None => Manifest::default(),
         };
         if manifest.format > Manifest::FORMAT {
-            return Err(LedgerError::TooNew {
-                found: manifest.format,
-                known: Manifest::FORMAT,
-            });
+            return Err(LedgerError::TooNew { found: manifest.format, known: Manifest::FORMAT });
         }
         let first = edit_name(manifest.sequence + 1);
         let mut trimmed = false;
-        for name in store
-            .list(EDITS)
-            .await?
-            .into_iter()
-            .filter(|name| *name >= first)
-        {
+        for name in store.list(EDITS).await?.into_iter().filter(|name| *name >= first) {
             let expected = edit_name(manifest.sequence + 1);
             let bytes = match store.get(&name).await {
                 // A writer trims edits that a newer snapshot holds: start again from that one.
@@ -123,10 +104,7 @@ pub async fn load(store: &dyn Store) -> Result<Manifest, LedgerError> {
                 if trimmed {
                     break;
                 }
-                return Err(LedgerError::Damaged {
-                    name,
-                    reason: format!("{expected} is missing before it"),
-                });
+                return Err(LedgerError::Damaged { name, reason: format!("{expected} is missing before it") });
             }
             manifest.apply(&decode::<Edit>(&name, &bytes)?)?;
         }
@@ -191,10 +169,7 @@ impl Ledger {
     /// Makes a change durable. When it returns an error other than [`LedgerError::Fenced`], the change may still be
     /// found after a restart; it is never found half.
     pub async fn commit(&mut self, change: Change) -> Result<(), LedgerError> {
-        let edit = Edit {
-            writer: self.writer.clone(),
-            change,
-        };
+        let edit = Edit { writer: self.writer.clone(), change };
         let mut next = Manifest::clone(&self.manifest);
         next.apply(&edit)?;
         let name = edit_name(next.sequence);
@@ -329,23 +304,15 @@ fn edit_name(sequence: u64) -> String {
 }
 
 fn sequence_of(name: &str) -> Result<u64, LedgerError> {
-    let stem = name
-        .rsplit('/')
-        .next()
-        .and_then(|file| file.strip_suffix(".json"));
+    let stem = name.rsplit('/').next().and_then(|file| file.strip_suffix(".json"));
     stem.and_then(|stem| stem.parse().ok())
-        .ok_or_else(|| LedgerError::Damaged {
-            name: name.into(),
-            reason: "not a name of the manifest".into(),
-        })
+        .ok_or_else(|| LedgerError::Damaged { name: name.into(), reason: "not a name of the manifest".into() })
 }
 
 /// Durable JSON ends in its own CRC-32, so that a flipped bit is an error and not another manifest.
 pub fn encode<T: serde::Serialize>(value: &T) -> Result<Bytes, StoreError> {
-    let mut bytes = serde_json::to_vec(value).map_err(|error| StoreError::Failed {
-        name: "manifest".into(),
-        reason: error.to_string(),
-    })?;
+    let mut bytes = serde_json::to_vec(value)
+        .map_err(|error| StoreError::Failed { name: "manifest".into(), reason: error.to_string() })?;
     let crc = crc32fast::hash(&bytes);
     bytes.extend_from_slice(format!("\n{crc:08x}\n").as_bytes());
     Ok(bytes.into())
@@ -353,15 +320,9 @@ pub fn encode<T: serde::Serialize>(value: &T) -> Result<Bytes, StoreError> {
 
 /// Reads what [`encode`] wrote.
 pub fn decode<T: serde::de::DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, StoreError> {
-    let corrupt = |reason: String| StoreError::Corrupt {
-        name: name.into(),
-        reason,
-    };
-    let (body, tail) = bytes
-        .len()
-        .checked_sub(10)
-        .map(|at| bytes.split_at(at))
-        .ok_or_else(|| corrupt("it is too short".into()))?;
+    let corrupt = |reason: String| StoreError::Corrupt { name: name.into(), reason };
+    let (body, tail) =
+        bytes.len().checked_sub(10).map(|at| bytes.split_at(at)).ok_or_else(|| corrupt("it is too short".into()))?;
     if tail != format!("\n{:08x}\n", crc32fast::hash(body)).as_bytes() {
         return Err(corrupt("its checksum does not fit".into()));
     }

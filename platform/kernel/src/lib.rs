@@ -26,6 +26,4 @@ pub use error::{JobError, SinkError, SourceError, StoreError};
 pub use manifest::{Manifest, Segment, TableKind};
 pub use offsets::{Offsets, SourcePlan, SourceState};
 pub use rows::{BadRecord, Rows};
-pub use traits::{
-    Clock, Contribution, EpochOutput, Ingest, Job, Merge, Segments, Sink, SinkReport, Source, Store,
-};
+pub use traits::{Clock, Contribution, EpochOutput, Ingest, Job, Merge, Segments, Sink, SinkReport, Source, Store};

@@ -81,14 +81,7 @@ pub async fn epochs(
             Ok(index) => stream::iter(index.epochs).map(Ok).boxed(),
             Err(error) => stream::iter([Err(error)]).boxed(),
         });
-    let tail: Vec<_> = manifest
-        .log
-        .tail
-        .iter()
-        .filter(|epoch| epoch.epoch < horizon)
-        .cloned()
-        .map(Ok)
-        .collect();
+    let tail: Vec<_> = manifest.log.tail.iter().filter(|epoch| epoch.epoch < horizon).cloned().map(Ok).collect();
     Ok(archived.chain(stream::iter(tail)).boxed())
 }
 

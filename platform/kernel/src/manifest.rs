@@ -269,10 +269,7 @@ impl Manifest {
         let sequence = self.sequence;
         let broken = |what: String| Broken { sequence, what };
         if !matches!(edit.change, Change::Open(_)) && edit.writer != self.writer {
-            return Err(broken(format!(
-                "an edit by {}, the writer is {}",
-                edit.writer, self.writer
-            )));
+            return Err(broken(format!("an edit by {}, the writer is {}", edit.writer, self.writer)));
         }
         match &edit.change {
             Change::Open(open) => {
@@ -282,16 +279,12 @@ impl Manifest {
                 self.layout = open.layout.clone();
                 self.definitions = open.definitions.clone();
                 self.kinds = open.kinds.clone();
-                self.tables
-                    .retain(|table, _| open.kinds.contains_key(table));
+                self.tables.retain(|table, _| open.kinds.contains_key(table));
                 for table in open.kinds.keys() {
                     self.tables.entry(table.clone()).or_insert_with(|| Table {
                         base: vec![],
                         deltas: (self.base.as_ref().map_or(0, |b| b.horizon)..self.next)
-                            .map(|epoch| Delta {
-                                epoch,
-                                segments: vec![],
-                            })
+                            .map(|epoch| Delta { epoch, segments: vec![] })
                             .collect(),
                     });
                 }
@@ -300,10 +293,7 @@ impl Manifest {
             Change::StopLog => self.log.ended = Some(self.next),
             Change::Plan(plan) => {
                 if plan.epoch != self.next || self.planned.is_some() {
-                    return Err(broken(format!(
-                        "a plan of epoch {}, next is {}",
-                        plan.epoch, self.next
-                    )));
+                    return Err(broken(format!("a plan of epoch {}, next is {}", plan.epoch, self.next)));
                 }
                 self.planned = Some(plan.clone());
             }
@@ -320,48 +310,25 @@ impl Manifest {
             return Ok(());
         }
         if self.next > 0 && self.horizon() != self.next {
-            return Err(format!(
-                "a log from epoch {} over a base up to {}",
-                self.next,
-                self.horizon()
-            ));
+            return Err(format!("a log from epoch {} over a base up to {}", self.next, self.horizon()));
         }
         let mut archive = std::mem::take(&mut self.log.archive);
         archive.extend(self.log.index.take());
-        let seed = self
-            .tables
-            .iter()
-            .map(|(name, table)| (name.clone(), table.base.clone()))
-            .collect();
-        self.log = Log {
-            from: Some(self.next),
-            seed,
-            archive,
-            ..Log::default()
-        };
+        let seed = self.tables.iter().map(|(name, table)| (name.clone(), table.base.clone())).collect();
+        self.log = Log { from: Some(self.next), seed, archive, ..Log::default() };
         Ok(())
     }
 
     fn commit(&mut self, commit: &EpochCommit) -> Result<(), String> {
         let Some(plan) = self.planned.take_if(|plan| plan.epoch == commit.epoch) else {
-            return Err(format!(
-                "a commit of epoch {} that was not planned",
-                commit.epoch
-            ));
+            return Err(format!("a commit of epoch {} that was not planned", commit.epoch));
         };
-        if let Some(unknown) = commit
-            .deltas
-            .keys()
-            .find(|name| !self.tables.contains_key(*name))
-        {
+        if let Some(unknown) = commit.deltas.keys().find(|name| !self.tables.contains_key(*name)) {
             self.planned = Some(plan);
             return Err(format!("rows of table {unknown}, which is not there"));
         }
         for (name, source) in &plan.sources {
-            self.sources
-                .entry(name.clone())
-                .or_default()
-                .advance(source);
+            self.sources.entry(name.clone()).or_default().advance(source);
         }
         for (name, (max, watermark)) in &commit.event_time {
             let state = self.sources.entry(name.clone()).or_default();
@@ -370,16 +337,10 @@ impl Manifest {
         }
         for (name, table) in &mut self.tables {
             let segments = commit.deltas.get(name).cloned().unwrap_or_default();
-            table.deltas.push(Delta {
-                epoch: commit.epoch,
-                segments,
-            });
+            table.deltas.push(Delta { epoch: commit.epoch, segments });
         }
         if let Some(log) = &commit.log {
-            self.log.tail.push(LogEpoch {
-                epoch: commit.epoch,
-                segments: log.clone(),
-            });
+            self.log.tail.push(LogEpoch { epoch: commit.epoch, segments: log.clone() });
         }
         self.watermark = self.watermark.max(commit.watermark);
         self.counts.add(&commit.counts);
@@ -391,17 +352,9 @@ impl Manifest {
     fn publish(&mut self, commit: &BaseCommit) -> Result<(), String> {
         let horizon = commit.base.horizon;
         if horizon < self.horizon() || horizon > self.next {
-            return Err(format!(
-                "a base up to {horizon}, outside {}..={}",
-                self.horizon(),
-                self.next
-            ));
+            return Err(format!("a base up to {horizon}, outside {}..={}", self.horizon(), self.next));
         }
-        if let Some(missing) = self
-            .tables
-            .keys()
-            .find(|name| !commit.tables.contains_key(*name))
-        {
+        if let Some(missing) = self.tables.keys().find(|name| !commit.tables.contains_key(*name)) {
             return Err(format!("a base without table {missing}"));
         }
         for (name, table) in &mut self.tables {
@@ -419,26 +372,17 @@ impl Manifest {
     /// The deltas of a table, proved to be without a gap from the horizon to the next epoch.
     pub fn deltas(&self, table: &str) -> Result<&[Delta], Hole> {
         let Some(found) = self.tables.get(table) else {
-            return Err(Hole {
-                table: table.into(),
-                epoch: self.horizon(),
-            });
+            return Err(Hole { table: table.into(), epoch: self.horizon() });
         };
         let want = self.horizon()..self.next;
         for (have, epoch) in found.deltas.iter().zip(want.clone()) {
             if have.epoch != epoch {
-                return Err(Hole {
-                    table: table.into(),
-                    epoch,
-                });
+                return Err(Hole { table: table.into(), epoch });
             }
         }
         match found.deltas.len() as u64 == want.end - want.start {
             true => Ok(&found.deltas),
-            false => Err(Hole {
-                table: table.into(),
-                epoch: want.start + found.deltas.len() as u64,
-            }),
+            false => Err(Hole { table: table.into(), epoch: want.start + found.deltas.len() as u64 }),
         }
     }
 }
@@ -456,11 +400,9 @@ pub struct Hole {
 impl Counts {
     /// Adds another's figures.
     pub fn add(&mut self, other: &Counts) {
-        for (mine, theirs) in [
-            (&mut self.rows, &other.rows),
-            (&mut self.bad, &other.bad),
-            (&mut self.late, &other.late),
-        ] {
+        for (mine, theirs) in
+            [(&mut self.rows, &other.rows), (&mut self.bad, &other.bad), (&mut self.late, &other.late)]
+        {
             for (name, count) in theirs {
                 *mine.entry(name.clone()).or_default() += count;
             }

@@ -52,24 +52,14 @@ impl MemoryStore {
         *lock(&self.down) = false;
     }
 
-    fn step(
-        &self,
-        name: &str,
-        happen: impl FnOnce() -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn step(&self, name: &str, happen: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
         let number = {
             let mut steps = lock(&self.steps);
             *steps += 1;
             *steps
         };
-        let crashed = || StoreError::Failed {
-            name: name.into(),
-            reason: "crashed".into(),
-        };
-        let unknown = |reason: &str| StoreError::Unknown {
-            name: name.into(),
-            reason: reason.into(),
-        };
+        let crashed = || StoreError::Failed { name: name.into(), reason: "crashed".into() };
+        let unknown = |reason: &str| StoreError::Unknown { name: name.into(), reason: reason.into() };
         if *lock(&self.down) {
             return Err(crashed());
         }
@@ -89,10 +79,7 @@ impl MemoryStore {
 #[async_trait]
 impl Store for MemoryStore {
     async fn get(&self, name: &str) -> Result<Bytes, StoreError> {
-        lock(&self.objects)
-            .get(name)
-            .cloned()
-            .ok_or_else(|| StoreError::NotFound(name.into()))
+        lock(&self.objects).get(name).cloned().ok_or_else(|| StoreError::NotFound(name.into()))
     }
 
     async fn put(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
@@ -113,11 +100,7 @@ impl Store for MemoryStore {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        Ok(lock(&self.objects)
-            .keys()
-            .filter(|name| name.starts_with(prefix))
-            .cloned()
-            .collect())
+        Ok(lock(&self.objects).keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
 
     async fn delete(&self, name: &str) -> Result<(), StoreError> {
@@ -130,27 +113,29 @@ impl Store for MemoryStore {
 
 /// Segments that are never bytes.
 #[derive(Default)]
-pub struct MemorySegments(Mutex<BTreeMap<String, Vec<RecordBatch>>>);
+pub struct MemorySegments(Mutex<BTreeMap<String, (Segment, Vec<RecordBatch>)>>);
 
 #[async_trait]
 impl Segments for MemorySegments {
     async fn write(&self, name: &str, batches: &[RecordBatch]) -> Result<Segment, StoreError> {
         let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        lock(&self.0).insert(name.into(), batches.to_vec());
-        Ok(Segment {
-            name: name.into(),
-            rows,
-            bytes: 0,
-            crc: 0,
-        })
+        let bytes = batches.iter().map(|batch| batch.get_array_memory_size() as u64).sum();
+        let segment = Segment { name: name.into(), rows, bytes, crc: crc32fast::hash(name.as_bytes()) };
+        lock(&self.0).insert(name.into(), (segment.clone(), batches.to_vec()));
+        Ok(segment)
     }
 
     async fn read(&self, segment: &Segment) -> Result<Vec<RecordBatch>, StoreError> {
-        lock(&self.0)
-            .get(&segment.name)
-            .cloned()
-            .ok_or_else(|| StoreError::NotFound(segment.name.clone()))
+        match lock(&self.0).get(&segment.name) {
+            None => Err(StoreError::NotFound(segment.name.clone())),
+            Some((written, batches)) if written == segment => Ok(batches.clone()),
+            Some(_) => Err(corrupt(segment)),
+        }
     }
+}
+
+fn corrupt(segment: &Segment) -> StoreError {
+    StoreError::Corrupt { name: segment.name.clone(), reason: "it is not what was written".into() }
 }
 
 /// A partition that holds everything from the start and gives so many rows at a time.
@@ -165,10 +150,7 @@ impl MemorySource {
 
     /// All rows of the partition, and how many to plan each time.
     pub fn new(rows: RecordBatch, rows_per_epoch: impl FnMut() -> usize + Send + 'static) -> Self {
-        Self {
-            rows,
-            rows_per_epoch: Box::new(rows_per_epoch),
-        }
+        Self { rows, rows_per_epoch: Box::new(rows_per_epoch) }
     }
 }
 
@@ -184,19 +166,11 @@ impl Source for MemorySource {
         }))
     }
 
-    async fn read(
-        &mut self,
-        plan: &SourcePlan,
-    ) -> Result<BoxStream<'static, Result<Rows, SourceError>>, SourceError> {
+    async fn read(&mut self, plan: &SourcePlan) -> Result<BoxStream<'static, Result<Rows, SourceError>>, SourceError> {
         let (start, end) = (plan.start[Self::PARTITION], plan.end[Self::PARTITION]);
         let batch = self.rows.slice(start as usize, (end - start) as usize);
         let offsets = Int64Array::from_iter_values(start..end);
-        let rows = Rows {
-            batch,
-            partition: Self::PARTITION.into(),
-            offsets,
-            bad: vec![],
-        };
+        let rows = Rows { batch, partition: Self::PARTITION.into(), offsets, bad: vec![] };
         Ok(stream::iter([Ok(rows)]).boxed())
     }
 
@@ -216,7 +190,6 @@ impl Clock for MemoryClock {
     }
 
     async fn sleep(&self, duration: Duration) {
-        self.0
-            .fetch_add(duration.as_millis() as i64, Ordering::Relaxed);
+        self.0.fetch_add(duration.as_millis() as i64, Ordering::Relaxed);
     }
 }

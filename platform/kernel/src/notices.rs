@@ -36,49 +36,26 @@ pub fn late_rows_schema() -> SchemaRef {
 }
 
 /// Bad records of one source as rows of `dead_letters`.
-pub fn dead_letters(
-    epoch: u64,
-    source: &str,
-    bad: &[BadRecord],
-) -> Result<RecordBatch, ArrowError> {
-    let text: Vec<_> = bad
-        .iter()
-        .map(|record| std::str::from_utf8(&record.raw))
-        .collect();
+pub fn dead_letters(epoch: u64, source: &str, bad: &[BadRecord]) -> Result<RecordBatch, ArrowError> {
+    let text: Vec<_> = bad.iter().map(|record| std::str::from_utf8(&record.raw)).collect();
     RecordBatch::try_new(
         dead_letters_schema(),
         vec![
             Arc::new(Int64Array::from_value(epoch as i64, bad.len())),
             Arc::new(StringArray::from_iter_values(bad.iter().map(|_| source))),
-            Arc::new(StringArray::from_iter_values(
-                bad.iter().map(|record| &*record.partition),
-            )),
-            Arc::new(Int64Array::from_iter_values(
-                bad.iter().map(|record| record.offset),
-            )),
-            Arc::new(StringArray::from_iter_values(
-                bad.iter().map(|record| &record.reason),
-            )),
-            Arc::new(StringArray::from_iter_values(
-                bad.iter()
-                    .map(|record| String::from_utf8_lossy(&record.raw)),
-            )),
+            Arc::new(StringArray::from_iter_values(bad.iter().map(|record| &*record.partition))),
+            Arc::new(Int64Array::from_iter_values(bad.iter().map(|record| record.offset))),
+            Arc::new(StringArray::from_iter_values(bad.iter().map(|record| &record.reason))),
+            Arc::new(StringArray::from_iter_values(bad.iter().map(|record| String::from_utf8_lossy(&record.raw)))),
             Arc::new(BinaryArray::from_iter(
-                bad.iter()
-                    .zip(text)
-                    .map(|(record, text)| text.is_err().then_some(&record.raw)),
+                bad.iter().zip(text).map(|(record, text)| text.is_err().then_some(&record.raw)),
             )),
         ],
     )
 }
 
 /// Late rows of one view as rows of `late_rows`.
-pub fn late_rows(
-    epoch: u64,
-    view: &str,
-    watermark_ms: i64,
-    rows: &[String],
-) -> Result<RecordBatch, ArrowError> {
+pub fn late_rows(epoch: u64, view: &str, watermark_ms: i64, rows: &[String]) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(
         late_rows_schema(),
         vec![

@@ -38,11 +38,6 @@ impl BadRecord {
     /// Keeps the position, the reason and at most [`Self::RAW_BYTES_MAX`] of the bytes.
     pub fn new(partition: Arc<str>, offset: i64, reason: impl Into<String>, raw: &[u8]) -> Self {
         let raw = raw[..raw.len().min(Self::RAW_BYTES_MAX)].to_vec();
-        Self {
-            partition,
-            offset,
-            reason: reason.into(),
-            raw,
-        }
+        Self { partition, offset, reason: reason.into(), raw }
     }
 }

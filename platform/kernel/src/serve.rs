@@ -34,10 +34,7 @@ impl Board {
 
     /// A board that shows this first.
     pub fn new(first: Snapshot) -> Self {
-        Self {
-            snapshot: watch::Sender::new(Arc::new(first)),
-            recent: Arc::default(),
-        }
+        Self { snapshot: watch::Sender::new(Arc::new(first)), recent: Arc::default() }
     }
 
     /// Shows a newer commit.
@@ -47,17 +44,11 @@ impl Board {
 
     /// Shows a newer commit, with an epoch's deltas if it is an epoch's. What the base now covers, and the oldest of
     /// what is more than [`Self::HOT_BYTES_MAX`], leaves the memory. The caller holds the ledger, so commits come in order.
-    pub fn advance(
-        &self,
-        manifest: Arc<Manifest>,
-        epoch: Option<(u64, &BTreeMap<String, Vec<RecordBatch>>)>,
-    ) {
+    pub fn advance(&self, manifest: Arc<Manifest>, epoch: Option<(u64, &BTreeMap<String, Vec<RecordBatch>>)>) {
         let mut hot = self.snapshot().hot.clone();
         if let Some((epoch, deltas)) = epoch {
             for (table, batches) in deltas {
-                hot.entry(table.clone())
-                    .or_default()
-                    .insert(epoch, Arc::new(batches.clone()));
+                hot.entry(table.clone()).or_default().insert(epoch, Arc::new(batches.clone()));
             }
         }
         let horizon = manifest.horizon();
@@ -65,23 +56,14 @@ impl Board {
         for epochs in hot.values_mut() {
             epochs.retain(|epoch, _| *epoch >= horizon);
             for (_, batches) in epochs.iter() {
-                bytes += batches
-                    .iter()
-                    .map(RecordBatch::get_array_memory_size)
-                    .sum::<usize>();
+                bytes += batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
             }
         }
         while bytes > Self::HOT_BYTES_MAX {
-            let oldest = hot
-                .values()
-                .filter_map(|epochs| epochs.keys().next().copied())
-                .min();
+            let oldest = hot.values().filter_map(|epochs| epochs.keys().next().copied()).min();
             let Some(oldest) = oldest else { break };
             for batches in hot.values_mut().filter_map(|epochs| epochs.remove(&oldest)) {
-                bytes -= batches
-                    .iter()
-                    .map(RecordBatch::get_array_memory_size)
-                    .sum::<usize>();
+                bytes -= batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
             }
         }
         self.publish(Snapshot { manifest, hot });
@@ -108,11 +90,6 @@ impl Board {
 
     /// The last reports, newest last.
     pub fn recent(&self) -> Vec<Progress> {
-        self.recent
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .cloned()
-            .collect()
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }

@@ -74,10 +74,7 @@ pub enum SpeedError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("source `{source_name}`: {error}")]
-    Source {
-        source_name: String,
-        error: SourceError,
-    },
+    Source { source_name: String, error: SourceError },
     #[error(transparent)]
     Job(#[from] JobError),
     #[error("sink `{sink}`: {error}")]
@@ -89,13 +86,9 @@ impl SpeedError {
     pub fn passes(&self) -> bool {
         matches!(
             self,
-            Self::Source {
-                error: SourceError::Retry(_),
-                ..
-            } | Self::Sink {
-                error: SinkError::Retry(_),
-                ..
-            } | Self::Store(StoreError::Unknown { .. })
+            Self::Source { error: SourceError::Retry(_), .. }
+                | Self::Sink { error: SinkError::Retry(_), .. }
+                | Self::Store(StoreError::Unknown { .. })
                 | Self::Ledger(LedgerError::Store(StoreError::Unknown { .. }))
         )
     }
@@ -150,11 +143,7 @@ struct Intake {
 
 impl Speed {
     /// Runs epochs until told to stop. An epoch under way is finished first. Failures that may pass are waited for.
-    pub async fn run(
-        &mut self,
-        until: Until,
-        mut stop: watch::Receiver<bool>,
-    ) -> Result<(), SpeedError> {
+    pub async fn run(&mut self, until: Until, mut stop: watch::Receiver<bool>) -> Result<(), SpeedError> {
         let mut backoff = BACKOFF_MIN;
         while !*stop.borrow() {
             let begun = self.clock.now_ms();
@@ -163,9 +152,7 @@ impl Speed {
                 Ok(Step::Ran { .. }) if until == Until::CaughtUp => Duration::ZERO,
                 Ok(Step::Ran { more: true }) => Duration::ZERO,
                 Ok(_) => {
-                    let spent = Duration::from_millis(
-                        self.clock.now_ms().saturating_sub(begun).max(0) as u64,
-                    );
+                    let spent = Duration::from_millis(self.clock.now_ms().saturating_sub(begun).max(0) as u64);
                     self.settings.every.saturating_sub(spent)
                 }
                 Err(error) if error.passes() => {
@@ -209,11 +196,7 @@ impl Speed {
         };
         timer.lap("latestOffset");
         if manifest.planned.is_none() {
-            self.ledger
-                .lock()
-                .await
-                .commit(Change::Plan(plan.clone()))
-                .await?;
+            self.ledger.lock().await.commit(Change::Plan(plan.clone())).await?;
         }
         failpoint!("epoch::planned");
         timer.lap("walCommit");
@@ -235,17 +218,11 @@ impl Speed {
         failpoint!("epoch::sinks::before");
         let mut sinks = vec![];
         for (name, sink) in &mut self.sinks {
-            let report =
-                sink.write(plan.epoch, &output)
-                    .await
-                    .map_err(|error| SpeedError::Sink {
-                        sink: name.clone(),
-                        error,
-                    })?;
-            sinks.push(SinkProgress {
-                description: name.clone(),
-                num_output_rows: report.rows,
-            });
+            let report = sink
+                .write(plan.epoch, &output)
+                .await
+                .map_err(|error| SpeedError::Sink { sink: name.clone(), error })?;
+            sinks.push(SinkProgress { description: name.clone(), num_output_rows: report.rows });
         }
         failpoint!("epoch::sinks::written");
         timer.lap("writeSinks");
@@ -263,20 +240,13 @@ impl Speed {
             let mut ledger = self.ledger.lock().await;
             ledger.commit(Change::Commit(commit)).await?;
             let manifest = ledger.manifest();
-            self.board
-                .advance(manifest.clone(), Some((plan.epoch, &contribution.deltas)));
+            self.board.advance(manifest.clone(), Some((plan.epoch, &contribution.deltas)));
             manifest
         };
         failpoint!("epoch::committed");
         for (name, source) in &mut self.sources {
             if let Some(state) = committed.sources.get(name) {
-                source
-                    .ack(state)
-                    .await
-                    .map_err(|error| SpeedError::Source {
-                        source_name: name.clone(),
-                        error,
-                    })?;
+                source.ack(state).await.map_err(|error| SpeedError::Source { source_name: name.clone(), error })?;
             }
         }
         failpoint!("epoch::acked");
@@ -292,10 +262,7 @@ impl Speed {
         let mut more = false;
         let first = Default::default();
         for (name, source) in &mut self.sources {
-            match source
-                .plan(manifest.sources.get(name).unwrap_or(&first))
-                .await
-            {
+            match source.plan(manifest.sources.get(name).unwrap_or(&first)).await {
                 Ok(Some(plan)) => {
                     more |= plan.more;
                     sources.insert(name.clone(), plan);
@@ -306,42 +273,21 @@ impl Speed {
                     tracing::debug!(source = name, reason, "nothing for now")
                 }
                 Err(error) => {
-                    return Err(SpeedError::Source {
-                        source_name: name.clone(),
-                        error,
-                    });
+                    return Err(SpeedError::Source { source_name: name.clone(), error });
                 }
             }
         }
-        Ok((!sources.is_empty()).then_some((
-            Plan {
-                epoch: manifest.next,
-                sources,
-            },
-            more,
-        )))
+        Ok((!sources.is_empty()).then_some((Plan { epoch: manifest.next, sources }, more)))
     }
 
-    async fn read(
-        &mut self,
-        manifest: &Manifest,
-        plan: &Plan,
-    ) -> Result<(Intake, Contribution), SpeedError> {
+    async fn read(&mut self, manifest: &Manifest, plan: &Plan) -> Result<(Intake, Contribution), SpeedError> {
         self.job.begin(plan.epoch, manifest.watermark);
         let writer = short(&manifest.writer);
-        let mut intake = Intake {
-            log: manifest.keeps_log().then(BTreeMap::new),
-            ..Intake::default()
-        };
+        let mut intake = Intake { log: manifest.keeps_log().then(BTreeMap::new), ..Intake::default() };
         for (name, range) in &plan.sources {
-            let failed = |error| SpeedError::Source {
-                source_name: name.clone(),
-                error,
-            };
+            let failed = |error| SpeedError::Source { source_name: name.clone(), error };
             let Some(source) = self.sources.get_mut(name) else {
-                let gone = SourceError::Fatal(
-                    "planned before the restart, and no longer in the deployment".into(),
-                );
+                let gone = SourceError::Fatal("planned before the restart, and no longer in the deployment".into());
                 return Err(failed(gone));
             };
             let mut stream = source.read(range).await.map_err(failed)?;
@@ -351,25 +297,17 @@ impl Speed {
                 *intake.rows.entry(name.clone()).or_default() += rows.batch.num_rows() as u64;
                 *intake.bad_counts.entry(name.clone()).or_default() += rows.bad.len() as u64;
                 let kept = intake.bad.entry(name.clone()).or_default();
-                kept.extend(
-                    rows.bad
-                        .drain(..)
-                        .take(BAD_RECORDS_KEPT_MAX.saturating_sub(kept.len())),
-                );
+                kept.extend(rows.bad.drain(..).take(BAD_RECORDS_KEPT_MAX.saturating_sub(kept.len())));
                 if rows.batch.num_rows() == 0 {
                     continue;
                 }
                 if intake.log.is_some() {
-                    log.push(to_log(&rows)?, &*self.segments, &*self.clock)
-                        .await?;
+                    log.push(to_log(&rows)?, &*self.segments, &*self.clock).await?;
                 }
                 self.job.feed(name, rows).await?;
             }
             if let Some(logs) = &mut intake.log {
-                logs.insert(
-                    name.clone(),
-                    log.finish(&*self.segments, &*self.clock).await?,
-                );
+                logs.insert(name.clone(), log.finish(&*self.segments, &*self.clock).await?);
                 failpoint!("epoch::log::written");
             }
         }
@@ -384,18 +322,10 @@ impl Speed {
         intake: &Intake,
         contribution: &mut Contribution,
     ) -> Result<Counts, SpeedError> {
-        let mut counts = Counts {
-            rows: intake.rows.clone(),
-            bad: intake.bad_counts.clone(),
-            ..Counts::default()
-        };
+        let mut counts = Counts { rows: intake.rows.clone(), bad: intake.bad_counts.clone(), ..Counts::default() };
         counts.bad.retain(|_, count| *count > 0);
         let mut dead = vec![];
-        for (source, bad) in intake
-            .bad
-            .iter()
-            .filter(|(source, _)| self.settings.keep_bad.contains(*source))
-        {
+        for (source, bad) in intake.bad.iter().filter(|(source, _)| self.settings.keep_bad.contains(*source)) {
             if !bad.is_empty() {
                 dead.push(notices::dead_letters(plan.epoch, source, bad)?);
             }
@@ -410,12 +340,7 @@ impl Speed {
         let mut late = vec![];
         for (view, rows) in &contribution.late {
             counts.late.insert(view.clone(), rows.len() as u64);
-            late.push(notices::late_rows(
-                plan.epoch,
-                view,
-                manifest.watermark.unwrap_or(i64::MIN),
-                rows,
-            )?);
+            late.push(notices::late_rows(plan.epoch, view, manifest.watermark.unwrap_or(i64::MIN), rows)?);
         }
         for (table, rows) in [(DEAD_LETTERS, dead), (LATE_ROWS, late)] {
             if !rows.is_empty() {
@@ -444,17 +369,10 @@ impl Speed {
     }
 
     /// Per source that has event time: the greatest so far and its watermark.
-    fn event_time(
-        &self,
-        manifest: &Manifest,
-        contribution: &Contribution,
-    ) -> BTreeMap<String, (i64, i64)> {
+    fn event_time(&self, manifest: &Manifest, contribution: &Contribution) -> BTreeMap<String, (i64, i64)> {
         let mut found = BTreeMap::new();
         for (name, time) in &self.settings.event_time {
-            let before = manifest
-                .sources
-                .get(name)
-                .and_then(|state| state.event_time_max);
+            let before = manifest.sources.get(name).and_then(|state| state.event_time_max);
             if let Some(max) = before.max(contribution.event_time_max.get(name).copied()) {
                 found.insert(name.clone(), (max, max.saturating_sub(time.delay_ms)));
             }
@@ -480,9 +398,7 @@ impl Speed {
                 continue;
             }
             match event_time.get(name) {
-                Some((_, watermark)) => {
-                    least = Some(least.map_or(*watermark, |other| other.min(*watermark)))
-                }
+                Some((_, watermark)) => least = Some(least.map_or(*watermark, |other| other.min(*watermark))),
                 None => return manifest.watermark,
             }
         }
@@ -503,10 +419,7 @@ impl Speed {
         let spent_ms = (self.clock.now_ms() - timer.begun_ms).max(0);
         let mut duration_ms = timer.laps.clone();
         duration_ms.insert("triggerExecution".into(), spent_ms as u64);
-        let since_last = self
-            .memory
-            .begun_at_ms
-            .map_or(spent_ms, |before| timer.begun_ms - before);
+        let since_last = self.memory.begun_at_ms.map_or(spent_ms, |before| timer.begun_ms - before);
         Progress {
             id: self.settings.id.clone(),
             run_id: self.settings.run_id.clone(),
@@ -517,22 +430,14 @@ impl Speed {
             input_rows_per_second: per_second(since_last),
             processed_rows_per_second: per_second(spent_ms),
             duration_ms,
-            event_time: manifest
-                .watermark
-                .map(|at| ("watermark".to_string(), rfc3339(at)))
-                .into_iter()
-                .collect(),
+            event_time: manifest.watermark.map(|at| ("watermark".to_string(), rfc3339(at))).into_iter().collect(),
             state_operators: contribution
                 .deltas
                 .iter()
                 .map(|(table, batches)| StateOperator {
                     operator_name: table.clone(),
                     num_rows_updated: batches.iter().map(|batch| batch.num_rows() as u64).sum(),
-                    num_rows_dropped_by_watermark: counts
-                        .late
-                        .get(table)
-                        .copied()
-                        .unwrap_or_default(),
+                    num_rows_dropped_by_watermark: counts.late.get(table).copied().unwrap_or_default(),
                 })
                 .collect(),
             sources: plan
@@ -567,43 +472,24 @@ struct LogWriter {
 
 impl LogWriter {
     fn new(epoch: u64, source: &str, writer: &str) -> Self {
-        Self {
-            prefix: format!("log/{source}/{epoch:020}-{writer}"),
-            pending: vec![],
-            rows: 0,
-            written: vec![],
-        }
+        Self { prefix: format!("log/{source}/{epoch:020}-{writer}"), pending: vec![], rows: 0, written: vec![] }
     }
 
-    async fn push(
-        &mut self,
-        batch: RecordBatch,
-        to: &dyn Segments,
-        clock: &dyn Clock,
-    ) -> Result<(), StoreError> {
+    async fn push(&mut self, batch: RecordBatch, to: &dyn Segments, clock: &dyn Clock) -> Result<(), StoreError> {
         self.rows += batch.num_rows();
         self.pending.push(batch);
-        if self.rows >= LOG_ROWS_PER_SEGMENT {
-            self.flush(to, clock).await
-        } else {
-            Ok(())
-        }
+        if self.rows >= LOG_ROWS_PER_SEGMENT { self.flush(to, clock).await } else { Ok(()) }
     }
 
     async fn flush(&mut self, to: &dyn Segments, clock: &dyn Clock) -> Result<(), StoreError> {
         let name = format!("{}-{}.parquet", self.prefix, self.written.len());
-        self.written
-            .push(retry(clock, || to.write(&name, &self.pending)).await?);
+        self.written.push(retry(clock, || to.write(&name, &self.pending)).await?);
         self.pending.clear();
         self.rows = 0;
         Ok(())
     }
 
-    async fn finish(
-        mut self,
-        to: &dyn Segments,
-        clock: &dyn Clock,
-    ) -> Result<Vec<Segment>, StoreError> {
+    async fn finish(mut self, to: &dyn Segments, clock: &dyn Clock) -> Result<Vec<Segment>, StoreError> {
         if !self.pending.is_empty() {
             self.flush(to, clock).await?;
         }
@@ -622,12 +508,7 @@ struct Timer<'a> {
 impl<'a> Timer<'a> {
     fn start(clock: &'a dyn Clock) -> Self {
         let now = clock.now_ms();
-        Self {
-            clock,
-            begun_ms: now,
-            lap_ms: now,
-            laps: BTreeMap::new(),
-        }
+        Self { clock, begun_ms: now, lap_ms: now, laps: BTreeMap::new() }
     }
 
     fn lap(&mut self, phase: &str) {

@@ -43,10 +43,7 @@ pub trait Source: Send {
     /// Returns soon: the caller waits between calls. With an empty `state.offsets` this is the first start.
     async fn plan(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError>;
     /// Reads exactly the plan's range, also one planned before a restart.
-    async fn read(
-        &mut self,
-        plan: &SourcePlan,
-    ) -> Result<BoxStream<'static, Result<Rows, SourceError>>, SourceError>;
+    async fn read(&mut self, plan: &SourcePlan) -> Result<BoxStream<'static, Result<Rows, SourceError>>, SourceError>;
     /// Everything before `state.offsets` is durable in Braid: the source may let go of it.
     async fn ack(&mut self, state: &SourceState) -> Result<(), SourceError>;
 }
@@ -80,11 +77,7 @@ pub trait Ingest: Send + Sync {
 #[async_trait]
 pub trait Sink: Send {
     /// Writes what an epoch changed. Called again with the same epoch after a crash: the effect is that of one call.
-    async fn write(
-        &mut self,
-        epoch: u64,
-        epoch_rows: &EpochOutput<'_>,
-    ) -> Result<SinkReport, SinkError>;
+    async fn write(&mut self, epoch: u64, epoch_rows: &EpochOutput<'_>) -> Result<SinkReport, SinkError>;
 }
 
 /// Time, for loops that wait.
