@@ -49,27 +49,16 @@ pub struct Subject<'a> {
 impl Answer {
     /// Rows by key, made at first use.
     pub fn index(&self) -> Result<&Index, Problem> {
-        self.index
-            .get_or_init(|| Index::new(self))
-            .as_ref()
-            .map_err(Problem::clone)
+        self.index.get_or_init(|| Index::new(self)).as_ref().map_err(Problem::clone)
     }
 }
 
 impl Index {
     fn new(answer: &Answer) -> Result<Self, Problem> {
-        let keys: Vec<ArrayRef> = answer
-            .keys
-            .iter()
-            .map(|key| answer.rows.column(*key).clone())
-            .collect();
+        let keys: Vec<ArrayRef> = answer.keys.iter().map(|key| answer.rows.column(*key).clone()).collect();
         let keys = comparable(&keys)?;
         Ok(Self {
-            by_key: keys
-                .iter()
-                .enumerate()
-                .map(|(row, key)| (key.data().into(), row))
-                .collect(),
+            by_key: keys.iter().enumerate().map(|(row, key)| (key.data().into(), row)).collect(),
             whole: comparable(answer.rows.columns())?,
         })
     }
@@ -77,10 +66,7 @@ impl Index {
 
 /// Columns as bytes per row that compare as the values do.
 fn comparable(columns: &[ArrayRef]) -> Result<Rows, Problem> {
-    let fields = columns
-        .iter()
-        .map(|column| SortField::new(column.data_type().clone()))
-        .collect();
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
     RowConverter::new(fields)
         .and_then(|converter| converter.convert_columns(columns))
         .map_err(|error| Problem::new(Code::Unsupported, error.to_string()))
@@ -123,10 +109,7 @@ impl Content {
                 .chain(deltas.flat_map(|delta| &delta.segments))
                 .cloned()
                 .collect(),
-            sequence: subject
-                .info
-                .is_some_and(|info| !info.statics.is_empty())
-                .then_some(manifest.sequence),
+            sequence: subject.info.is_some_and(|info| !info.statics.is_empty()).then_some(manifest.sequence),
             hot: snapshot
                 .hot
                 .get(name)
@@ -142,25 +125,14 @@ impl Content {
 impl Answers {
     /// Asks through `reader`.
     pub fn new(reader: Arc<Reader>) -> Self {
-        Self {
-            reader,
-            slots: Mutex::default(),
-        }
+        Self { reader, slots: Mutex::default() }
     }
 
     /// The whole answer as of `snapshot`. Two who ask at once share one computation.
-    pub async fn whole(
-        &self,
-        snapshot: &Snapshot,
-        subject: &Subject<'_>,
-    ) -> Result<Arc<Answer>, Problem> {
+    pub async fn whole(&self, snapshot: &Snapshot, subject: &Subject<'_>) -> Result<Arc<Answer>, Problem> {
         proven(&snapshot.manifest, subject.name)?;
         let slot = self.slot(snapshot, subject);
-        let answer = slot
-            .answer
-            .get_or_try_init(|| self.compute(snapshot, subject))
-            .await?
-            .clone();
+        let answer = slot.answer.get_or_try_init(|| self.compute(snapshot, subject)).await?.clone();
         if answer.rows.get_array_memory_size() > Limits::CACHED_ANSWER_BYTES_MAX {
             self.forget(subject.name, &slot);
         }
@@ -188,11 +160,7 @@ impl Answers {
         }
     }
 
-    async fn compute(
-        &self,
-        snapshot: &Snapshot,
-        subject: &Subject<'_>,
-    ) -> Result<Arc<Answer>, Problem> {
+    async fn compute(&self, snapshot: &Snapshot, subject: &Subject<'_>) -> Result<Arc<Answer>, Problem> {
         let batches = self.reader.rows(snapshot, subject.name).await?;
         let schema = match (subject.info, batches.first()) {
             (_, Some(batch)) => batch.schema(),
@@ -201,18 +169,12 @@ impl Answers {
         };
         let rows = concat_batches(&schema, &batches).map_err(Problem::internal)?;
         let keys = match subject.info {
-            Some(info) if info.kind == TableKind::Keyed => info
-                .keys
-                .iter()
-                .filter_map(|key| schema.index_of(key).ok())
-                .collect(),
+            Some(info) if info.kind == TableKind::Keyed => {
+                info.keys.iter().filter_map(|key| schema.index_of(key).ok()).collect()
+            }
             _ => vec![],
         };
-        Ok(Arc::new(Answer {
-            rows,
-            keys,
-            index: OnceLock::new(),
-        }))
+        Ok(Arc::new(Answer { rows, keys, index: OnceLock::new() }))
     }
 }
 
@@ -238,30 +200,15 @@ pub fn proven(manifest: &Manifest, table: &str) -> Result<(), Problem> {
 }
 
 /// What a name stands for.
-pub fn subject<'a>(
-    state: &'a ServeState,
-    manifest: &Manifest,
-    name: &'a str,
-) -> Result<Subject<'a>, Problem> {
+pub fn subject<'a>(state: &'a ServeState, manifest: &Manifest, name: &'a str) -> Result<Subject<'a>, Problem> {
     if let Some(info) = state.engine.views().get(name) {
-        return Ok(Subject {
-            name,
-            info: Some(info),
-            kind: info.kind,
-        });
+        return Ok(Subject { name, info: Some(info), kind: info.kind });
     }
     if manifest.kinds.get(name) == Some(&TableKind::Ledger) {
-        return Ok(Subject {
-            name,
-            info: None,
-            kind: TableKind::Ledger,
-        });
+        return Ok(Subject { name, info: None, kind: TableKind::Ledger });
     }
     let known: Vec<&str> = state.engine.views().keys().map(String::as_str).collect();
-    Err(Problem::new(
-        Code::UnknownView,
-        format!("there is no view `{name}`; there are: {}", known.join(", ")),
-    ))
+    Err(Problem::new(Code::UnknownView, format!("there is no view `{name}`; there are: {}", known.join(", "))))
 }
 
 impl From<ReadError> for Problem {

@@ -35,10 +35,7 @@ enum Telling {
     /// All of it: the first time, or where what was told before cannot be built upon.
     Snapshot(RecordBatch),
     /// New or changed rows; and rows that are gone, of which the key columns count.
-    Change {
-        rows: RecordBatch,
-        removed: RecordBatch,
-    },
+    Change { rows: RecordBatch, removed: RecordBatch },
 }
 
 /// `GET /v1/views/{view}/changes`: an event `snapshot` with all rows (without rows for `snapshot=false`), then an event
@@ -65,22 +62,12 @@ pub async fn changes(
     let snapshot = app.state.board.snapshot();
     let about = subject(&app.state, &snapshot.manifest, &view)?;
     followable(&*app.answers.whole(&snapshot, &about).await?)?;
-    let follower = Follower {
-        app,
-        view,
-        commits,
-        seen: None,
-        with_snapshot,
-        ended: false,
-        _permit: permit,
-    };
+    let follower = Follower { app, view, commits, seen: None, with_snapshot, ended: false, _permit: permit };
     let events = stream::unfold(follower, |mut follower| async {
         let event = follower.next().await?;
         Some((Ok::<Event, Infallible>(event), follower))
     });
-    Ok(Sse::new(events)
-        .keep_alive(KeepAlive::default())
-        .into_response())
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 
 fn followable(answer: &Answer) -> Result<(), Problem> {
@@ -139,12 +126,7 @@ impl Follower {
     }
 }
 
-fn event(
-    app: &App,
-    snapshot: &Snapshot,
-    about: &Subject<'_>,
-    telling: &Telling,
-) -> Result<Event, Problem> {
+fn event(app: &App, snapshot: &Snapshot, about: &Subject<'_>, telling: &Telling) -> Result<Event, Problem> {
     let (name, rows, removed) = match telling {
         Telling::Snapshot(rows) => ("snapshot", rows, None),
         Telling::Change { rows, removed } => ("change", rows, Some(removed)),
@@ -162,10 +144,7 @@ fn event(
     data.extend(json_text(&provenance)?);
     data.push(b'}');
     let data = String::from_utf8(data).map_err(Problem::internal)?;
-    Ok(Event::default()
-        .event(name)
-        .id(manifest.sequence.to_string())
-        .data(data))
+    Ok(Event::default().event(name).id(manifest.sequence.to_string()).data(data))
 }
 
 /// What changed between two answers of a view; `None` where nothing did.
@@ -174,10 +153,9 @@ fn difference(old: &Answer, new: &Answer) -> Result<Option<Telling>, Problem> {
         let (before, now) = (old.rows.num_rows(), new.rows.num_rows());
         return Ok(match now.cmp(&before) {
             std::cmp::Ordering::Equal => None,
-            std::cmp::Ordering::Greater => Some(Telling::Change {
-                rows: new.rows.slice(before, now - before),
-                removed: new.rows.slice(0, 0),
-            }),
+            std::cmp::Ordering::Greater => {
+                Some(Telling::Change { rows: new.rows.slice(before, now - before), removed: new.rows.slice(0, 0) })
+            }
             // An append view does not shrink; should its definition have changed, all is told again.
             std::cmp::Ordering::Less => Some(Telling::Snapshot(new.rows.clone())),
         });
@@ -192,19 +170,14 @@ fn difference(old: &Answer, new: &Answer) -> Result<Option<Telling>, Problem> {
         })
         .map(|(_, row)| *row as u64)
         .collect();
-    let mut gone: Vec<u64> = was
-        .by_key
-        .iter()
-        .filter(|(key, _)| !is.by_key.contains_key(*key))
-        .map(|(_, row)| *row as u64)
-        .collect();
+    let mut gone: Vec<u64> =
+        was.by_key.iter().filter(|(key, _)| !is.by_key.contains_key(*key)).map(|(_, row)| *row as u64).collect();
     if changed.is_empty() && gone.is_empty() {
         return Ok(None);
     }
     changed.sort_unstable();
     gone.sort_unstable();
-    let rows =
-        take_record_batch(&new.rows, &UInt64Array::from(changed)).map_err(Problem::internal)?;
+    let rows = take_record_batch(&new.rows, &UInt64Array::from(changed)).map_err(Problem::internal)?;
     let removed = old
         .rows
         .project(&old.keys)

@@ -83,12 +83,7 @@ impl Wanted {
             }
         }
         match (source, offset) {
-            (Some(source), Some(offset)) => Ok(Self {
-                source,
-                partition,
-                offset,
-                timeout,
-            }),
+            (Some(source), Some(offset)) => Ok(Self { source, partition, offset, timeout }),
             _ => Err(bad("`source` and `offset` are needed")),
         }
     }
@@ -122,18 +117,11 @@ fn duration(text: &str) -> Result<Duration, Problem> {
         "m" => Some(60_000),
         _ => None,
     };
-    let ms = digits
-        .parse::<u64>()
-        .ok()
-        .zip(unit_ms)
-        .and_then(|(n, unit)| n.checked_mul(unit));
+    let ms = digits.parse::<u64>().ok().zip(unit_ms).and_then(|(n, unit)| n.checked_mul(unit));
     let most = Limits::COMPLETION_TIME_MAX;
     match ms.map(Duration::from_millis) {
         Some(duration) if duration <= most => Ok(duration),
-        _ => Err(bad(format!(
-            "`timeout` is a duration like 500ms or 5s, at most {} s, not `{text}`",
-            most.as_secs()
-        ))),
+        _ => Err(bad(format!("`timeout` is a duration like 500ms or 5s, at most {} s, not `{text}`", most.as_secs()))),
     }
 }
 
@@ -149,21 +137,8 @@ mod tests {
     fn durations() {
         assert_eq!(duration("500ms").unwrap(), Duration::from_millis(500));
         assert_eq!(duration("1m").unwrap(), Duration::from_secs(60));
-        for wrong in [
-            "",
-            "5",
-            "s",
-            "-1s",
-            "61s",
-            "5 s",
-            "99999999999999999999s",
-            "5é",
-        ] {
-            assert_eq!(
-                duration(wrong).unwrap_err().code,
-                Code::BadParameter,
-                "{wrong}"
-            );
+        for wrong in ["", "5", "s", "-1s", "61s", "5 s", "99999999999999999999s", "5é"] {
+            assert_eq!(duration(wrong).unwrap_err().code, Code::BadParameter, "{wrong}");
         }
     }
 }

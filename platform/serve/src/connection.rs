@@ -22,10 +22,7 @@ pub struct Bounded {
 impl Bounded {
     /// Bounds a listener.
     pub fn new(listener: TcpListener) -> Self {
-        Self {
-            listener,
-            room: Arc::new(Semaphore::new(Limits::CONNECTIONS_MAX)),
-        }
+        Self { listener, room: Arc::new(Semaphore::new(Limits::CONNECTIONS_MAX)) }
     }
 }
 
@@ -38,13 +35,7 @@ impl Listener for Bounded {
         let (stream, address) = Listener::accept(&mut self.listener).await;
         // Answers are written whole; waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
-        (
-            Connection {
-                stream,
-                _permit: permit,
-            },
-            address,
-        )
+        (Connection { stream, _permit: permit }, address)
     }
 
     fn local_addr(&self) -> Result<Self::Addr> {
@@ -59,21 +50,13 @@ pub struct Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

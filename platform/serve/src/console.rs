@@ -19,3 +19,9 @@ pub async fn script() -> Response {
     let kind = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
     (kind, include_str!("console/console.js")).into_response()
 }
+
+/// `GET /console.svg`
+pub async fn icon() -> Response {
+    let kind = [(header::CONTENT_TYPE, "image/svg+xml")];
+    (kind, include_str!("console/console.svg")).into_response()
+}

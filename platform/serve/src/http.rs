@@ -16,9 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::answer::Answers;
 use crate::metrics::HttpCounts;
 use crate::problem::{Code, Problem};
-use crate::{
-    Limits, ServeState, changes, completion, console, ingest, metrics, queries, sql, views,
-};
+use crate::{Limits, ServeState, changes, completion, console, ingest, metrics, queries, sql, views};
 
 /// What every handler sees.
 pub struct App {
@@ -54,6 +52,7 @@ pub fn router(state: ServeState, address: SocketAddr, stopping: watch::Receiver<
         .route("/", get(console::page))
         .route("/console.css", get(console::style))
         .route("/console.js", get(console::script))
+        .route("/console.svg", get(console::icon))
         .route("/livez", get(queries::livez))
         .route("/readyz", get(queries::readyz))
         .route("/metrics", get(metrics::metrics))
@@ -91,26 +90,17 @@ impl App {
     pub fn waiter(&self) -> Result<OwnedSemaphorePermit, Problem> {
         self.waiters.clone().try_acquire_owned().map_err(|_| {
             let most = Limits::WAITERS_MAX;
-            Problem::new(
-                Code::Busy,
-                format!("{most} streams and waits are open; try again later"),
-            )
+            Problem::new(Code::Busy, format!("{most} streams and waits are open; try again later"))
         })
     }
 }
 
 async fn unknown(uri: Uri) -> Problem {
-    Problem::new(
-        Code::UnknownRoute,
-        format!("{} is no route; docs/http.md lists them", uri.path()),
-    )
+    Problem::new(Code::UnknownRoute, format!("{} is no route; docs/http.md lists them", uri.path()))
 }
 
 async fn other_method(method: Method, uri: Uri) -> Problem {
-    Problem::new(
-        Code::MethodNotAllowed,
-        format!("{method} is not a method of {}", uri.path()),
-    )
+    Problem::new(Code::MethodNotAllowed, format!("{method} is not a method of {}", uri.path()))
 }
 
 /// What stands before and behind every handler.
@@ -123,8 +113,7 @@ async fn gate(State(app): Shared, request: Request, next: Next) -> Response {
         Err(problem) => problem.into_response(),
     };
     secure(response.headers_mut());
-    app.counts
-        .end(route, response.status().as_u16(), began.elapsed());
+    app.counts.end(route, response.status().as_u16(), began.elapsed());
     response
 }
 
@@ -138,21 +127,13 @@ async fn bounded(app: &App, route: &'static str, request: Request<Body>, next: N
     }
     let Ok(_permit) = app.requests.try_acquire() else {
         let most = Limits::REQUESTS_MAX;
-        return Problem::new(
-            Code::Busy,
-            format!("{most} requests are at work; try again later"),
-        )
-        .into_response();
+        return Problem::new(Code::Busy, format!("{most} requests are at work; try again later")).into_response();
     };
     match tokio::time::timeout(Limits::REQUEST_TIME, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             let seconds = Limits::REQUEST_TIME.as_secs();
-            Problem::new(
-                Code::Timeout,
-                format!("no answer within {seconds} s; ask for less"),
-            )
-            .into_response()
+            Problem::new(Code::Timeout, format!("no answer within {seconds} s; ask for less")).into_response()
         }
     }
 }
@@ -172,10 +153,7 @@ fn admitted(app: &App, request: &Request) -> Result<(), Problem> {
         authority.is_some() && authority == host
     };
     if !request.method().is_safe() && origin.is_some_and(|origin| !own(origin)) {
-        return Err(Problem::new(
-            Code::ForeignOrigin,
-            "a page of another origin cannot post here",
-        ));
+        return Err(Problem::new(Code::ForeignOrigin, "a page of another origin cannot post here"));
     }
     Ok(())
 }
@@ -202,9 +180,7 @@ fn secure(headers: &mut HeaderMap) {
     for (name, value) in set {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
 /// A header's text.
@@ -216,7 +192,7 @@ pub fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
 fn route(path: &str) -> &'static str {
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     match parts.as_slice() {
-        [""] | ["console.css"] | ["console.js"] => "console",
+        [""] | ["console.css" | "console.js" | "console.svg"] => "console",
         ["livez"] => "livez",
         ["readyz"] => "readyz",
         ["metrics"] => "metrics",

@@ -100,10 +100,7 @@ impl Limits {
 pub enum ServeError {
     /// The address is taken, or is not one of this machine.
     #[error("cannot listen on {address}: {source}; choose another `serving.http` address")]
-    Bind {
-        address: String,
-        source: std::io::Error,
-    },
+    Bind { address: String, source: std::io::Error },
     /// The listening socket failed.
     #[error("serving stopped: {0}")]
     Socket(std::io::Error),
@@ -118,17 +115,10 @@ pub struct Server {
 
 /// Listens on exactly this address (`127.0.0.1:8080`; port 0 takes a free one).
 pub async fn bind(address: &str, state: ServeState) -> Result<Server, ServeError> {
-    let failed = |source| ServeError::Bind {
-        address: address.to_owned(),
-        source,
-    };
+    let failed = |source| ServeError::Bind { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok(Server {
-        listener,
-        address,
-        state,
-    })
+    Ok(Server { listener, address, state })
 }
 
 /// Listens and answers until `shutdown` completes, then lets open requests end.
@@ -147,10 +137,7 @@ impl Server {
     }
 
     /// Answers until `shutdown` completes. Streams and waits then end at once, other requests have [`Limits::STOP_TIME`].
-    pub async fn run(
-        self,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), ServeError> {
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
         let (stop, stopping) = watch::channel(false);
         let router = http::router(self.state, self.address, stopping.clone());
         let listener = connection::Bounded::new(self.listener);

@@ -62,56 +62,29 @@ pub async fn metrics(State(app): Shared) -> Response {
     sources(&mut page, &snapshot.manifest);
     views(&mut page, &snapshot.manifest);
     requests(&mut page, &app.counts);
-    (
-        [(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )],
-        page.text,
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.text).into_response()
 }
 
 fn query(page: &mut Page, state: &ServeState) {
     let now = state.status.get();
     let all = ["starting", "running", "stopping", "stopped", "failed"];
-    page.family(
-        "braid_query_state_info",
-        "gauge",
-        "1 for the state the query is in.",
-    );
+    page.family("braid_query_state_info", "gauge", "1 for the state the query is in.");
     for name in all {
         page.value(&[("state", name)], u8::from(name == now.name()));
     }
     let up = !matches!(now, QueryState::Failed(_) | QueryState::Stopped);
-    page.family(
-        "braid_query_up_info",
-        "gauge",
-        "Whether the query runs or is about to.",
-    );
+    page.family("braid_query_up_info", "gauge", "Whether the query runs or is about to.");
     page.value(&[], u8::from(up));
 }
 
 fn layers(page: &mut Page, manifest: &Manifest, last: Option<&Progress>) {
     let speed = &[("layer", "speed")];
     let base = &[("layer", "base")];
-    page.family(
-        "braid_manifest_edits_total",
-        "counter",
-        "Edits of the manifest.",
-    );
+    page.family("braid_manifest_edits_total", "counter", "Edits of the manifest.");
     page.value(&[], manifest.sequence);
-    page.family(
-        "braid_speed_epochs_total",
-        "counter",
-        "Epochs committed since the first start.",
-    );
+    page.family("braid_speed_epochs_total", "counter", "Epochs committed since the first start.");
     page.value(speed, manifest.next);
-    page.family(
-        "braid_speed_committed_timestamp_seconds",
-        "gauge",
-        "When the last epoch was committed.",
-    );
+    page.family("braid_speed_committed_timestamp_seconds", "gauge", "When the last epoch was committed.");
     page.value(speed, manifest.committed_at_ms as f64 / 1e3);
     if let Some(last) = last {
         page.family(
@@ -122,46 +95,19 @@ fn layers(page: &mut Page, manifest: &Manifest, last: Option<&Progress>) {
         for (phase, ms) in &last.duration_ms {
             page.value(&[("layer", "speed"), ("phase", phase)], *ms as f64 / 1e3);
         }
-        page.family(
-            "braid_speed_epoch_rows",
-            "gauge",
-            "Rows read by the last epoch.",
-        );
+        page.family("braid_speed_epoch_rows", "gauge", "Rows read by the last epoch.");
         page.value(speed, last.num_input_rows);
-        page.family(
-            "braid_speed_processed_rows_per_second",
-            "gauge",
-            "Rows of the last epoch per second of its work.",
-        );
+        page.family("braid_speed_processed_rows_per_second", "gauge", "Rows of the last epoch per second of its work.");
         page.value(speed, last.processed_rows_per_second);
     }
-    page.family(
-        "braid_base_horizon_epochs",
-        "gauge",
-        "The base covers the epochs below this one.",
-    );
+    page.family("braid_base_horizon_epochs", "gauge", "The base covers the epochs below this one.");
     page.value(base, manifest.horizon());
-    page.family(
-        "braid_base_lag_epochs",
-        "gauge",
-        "Epochs committed since the horizon.",
-    );
+    page.family("braid_base_lag_epochs", "gauge", "Epochs committed since the horizon.");
     page.value(base, manifest.next - manifest.horizon().min(manifest.next));
-    page.family(
-        "braid_base_generations_total",
-        "counter",
-        "Bases published.",
-    );
-    page.value(
-        base,
-        manifest.base.as_ref().map_or(0, |base| base.generation),
-    );
+    page.family("braid_base_generations_total", "counter", "Bases published.");
+    page.value(base, manifest.base.as_ref().map_or(0, |base| base.generation));
     if let Some(published) = &manifest.base {
-        page.family(
-            "braid_base_published_timestamp_seconds",
-            "gauge",
-            "When the base was published.",
-        );
+        page.family("braid_base_published_timestamp_seconds", "gauge", "When the base was published.");
         page.value(base, published.at_ms as f64 / 1e3);
     }
     if let Some(watermark) = manifest.watermark {
@@ -179,50 +125,30 @@ fn sources(page: &mut Page, manifest: &Manifest) {
     for (source, count) in &manifest.counts.rows {
         page.value(&[("source", source)], count);
     }
-    page.family(
-        "braid_source_bad_records_total",
-        "counter",
-        "Records that were no rows.",
-    );
+    page.family("braid_source_bad_records_total", "counter", "Records that were no rows.");
     for source in manifest.sources.keys() {
         let count = manifest.counts.bad.get(source).copied().unwrap_or(0);
         page.value(&[("source", source)], count);
     }
-    page.family(
-        "braid_source_offset_records",
-        "gauge",
-        "The next offset to read.",
-    );
+    page.family("braid_source_offset_records", "gauge", "The next offset to read.");
     for (source, state) in &manifest.sources {
         for (partition, offset) in &state.offsets {
             page.value(&[("source", source), ("partition", partition)], offset);
         }
     }
-    page.family(
-        "braid_source_watermark_timestamp_seconds",
-        "gauge",
-        "The source's watermark.",
-    );
+    page.family("braid_source_watermark_timestamp_seconds", "gauge", "The source's watermark.");
     for (source, state) in &manifest.sources {
         if let Some(watermark) = state.watermark {
             page.value(&[("source", source)], watermark as f64 / 1e3);
         }
     }
-    page.family(
-        "braid_source_event_time_max_timestamp_seconds",
-        "gauge",
-        "The greatest event time seen.",
-    );
+    page.family("braid_source_event_time_max_timestamp_seconds", "gauge", "The greatest event time seen.");
     for (source, state) in &manifest.sources {
         if let Some(max) = state.event_time_max {
             page.value(&[("source", source)], max as f64 / 1e3);
         }
     }
-    page.family(
-        "braid_sink_late_rows_total",
-        "counter",
-        "Rows too late for a sink that waits for windows to end.",
-    );
+    page.family("braid_sink_late_rows_total", "counter", "Rows too late for a sink that waits for windows to end.");
     for (sink, count) in &manifest.counts.late {
         page.value(&[("sink", sink)], count);
     }
@@ -237,49 +163,22 @@ fn views(page: &mut Page, manifest: &Manifest) {
             page.value(&[("view", view), ("layer", "speed")], deltas);
         }
     };
-    each(
-        "braid_view_stored_rows",
-        "Rows in the segments of a table, by layer.",
-        rows,
-    );
-    each(
-        "braid_view_stored_bytes",
-        "Bytes of the segments of a table, by layer.",
-        bytes,
-    );
-    each(
-        "braid_view_stored_segments",
-        "Segments of a table, by layer.",
-        |all| all.len() as u64,
-    );
+    each("braid_view_stored_rows", "Rows in the segments of a table, by layer.", rows);
+    each("braid_view_stored_bytes", "Bytes of the segments of a table, by layer.", bytes);
+    each("braid_view_stored_segments", "Segments of a table, by layer.", |all| all.len() as u64);
 }
 
 fn requests(page: &mut Page, counts: &HttpCounts) {
-    page.family(
-        "braid_http_at_work_requests",
-        "gauge",
-        "Requests at work, this one included.",
-    );
+    page.family("braid_http_at_work_requests", "gauge", "Requests at work, this one included.");
     page.value(&[], counts.at_work.load(Ordering::Relaxed));
-    let ended = counts
-        .ended
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+    let ended = counts.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
     page.family("braid_http_requests_total", "counter", "Requests answered.");
     for ((route, status), (count, _)) in &ended {
         page.value(&[("route", route), ("status", &status.to_string())], count);
     }
-    page.family(
-        "braid_http_request_seconds_total",
-        "counter",
-        "Time until the answer was ready, summed.",
-    );
+    page.family("braid_http_request_seconds_total", "counter", "Time until the answer was ready, summed.");
     for ((route, status), (_, time)) in &ended {
-        page.value(
-            &[("route", route), ("status", &status.to_string())],
-            time.as_secs_f64(),
-        );
+        page.value(&[("route", route), ("status", &status.to_string())], time.as_secs_f64());
     }
 }
 
@@ -292,11 +191,7 @@ struct Page {
 
 impl Page {
     fn new(deployment: &str) -> Self {
-        Self {
-            text: String::new(),
-            deployment: escaped(deployment),
-            name: "",
-        }
+        Self { text: String::new(), deployment: escaped(deployment), name: "" }
     }
 
     fn family(&mut self, name: &'static str, kind: &str, help: &str) {
@@ -305,11 +200,7 @@ impl Page {
     }
 
     fn value(&mut self, labels: &[(&str, &str)], value: impl Display) {
-        let _ = write!(
-            self.text,
-            "{}{{deployment=\"{}\"",
-            self.name, self.deployment
-        );
+        let _ = write!(self.text, "{}{{deployment=\"{}\"", self.name, self.deployment);
         for (label, text) in labels {
             let _ = write!(self.text, ",{label}=\"{}\"", escaped(text));
         }
@@ -318,7 +209,5 @@ impl Page {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

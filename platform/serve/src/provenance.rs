@@ -79,11 +79,7 @@ impl Provenance {
             manifest: manifest.sequence,
             base: manifest.base.clone(),
             epochs: manifest.next,
-            offsets: manifest
-                .sources
-                .iter()
-                .map(|(name, source)| (name.clone(), source.offsets.clone()))
-                .collect(),
+            offsets: manifest.sources.iter().map(|(name, source)| (name.clone(), source.offsets.clone())).collect(),
             watermarks: manifest
                 .sources
                 .iter()
@@ -103,10 +99,7 @@ pub fn finality(info: Option<&ViewInfo>, rows: &RecordBatch, manifest: &Manifest
         let watermark_us = manifest.watermark?.checked_mul(1000)?;
         let ends = info.keys.iter().find_map(|key| window_ends(rows, key))?;
         let ends = ends.as_primitive::<Int64Type>();
-        let all = rows.num_rows() > 0
-            && ends
-                .iter()
-                .all(|end| end.is_some_and(|e| e <= watermark_us));
+        let all = rows.num_rows() > 0 && ends.iter().all(|end| end.is_some_and(|e| e <= watermark_us));
         all.then_some(())
     };
     match closed() {

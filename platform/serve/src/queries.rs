@@ -28,9 +28,7 @@ pub async fn readyz(State(app): Shared) -> Result<&'static str, Problem> {
     match app.state.status.get() {
         QueryState::Failed(reason) => not(format!("the query failed: {reason}")),
         QueryState::Starting => not("the query is starting".into()),
-        _ if app.state.board.snapshot().manifest.sequence == 0 => {
-            not("there is no manifest yet".into())
-        }
+        _ if app.state.board.snapshot().manifest.sequence == 0 => not("there is no manifest yet".into()),
         _ => Ok("ready\n"),
     }
 }
@@ -55,11 +53,7 @@ pub async fn describe(State(app): Shared, Path(id): Path<String>) -> Result<Resp
 }
 
 /// `GET /v1/queries/{id}/progress`: the last reports, newest last; `limit` gives the newest so many.
-pub async fn progress(
-    State(app): Shared,
-    Path(id): Path<String>,
-    parameters: Parameters,
-) -> Result<Response, Problem> {
+pub async fn progress(State(app): Shared, Path(id): Path<String>, parameters: Parameters) -> Result<Response, Problem> {
     known(&app.state, &id)?;
     let mut most = Board::RECENT_MAX;
     for (name, value) in read(parameters)? {
@@ -80,10 +74,7 @@ fn known(state: &ServeState, id: &str) -> Result<(), Problem> {
     if id == state.id || id == state.deployment {
         return Ok(());
     }
-    let detail = format!(
-        "there is no query `{id}`; there is {} ({})",
-        state.id, state.deployment
-    );
+    let detail = format!("there is no query `{id}`; there is {} ({})", state.id, state.deployment);
     Err(Problem::new(Code::UnknownQuery, detail))
 }
 
@@ -122,10 +113,7 @@ fn described(state: &ServeState) -> Value {
 fn speed(snapshot: &Snapshot) -> Value {
     let manifest = &snapshot.manifest;
     let hot = snapshot.hot.values().flat_map(|epochs| epochs.values());
-    let hot_rows: usize = hot
-        .flat_map(|batches| batches.iter())
-        .map(|b| b.num_rows())
-        .sum();
+    let hot_rows: usize = hot.flat_map(|batches| batches.iter()).map(|b| b.num_rows()).sum();
     json!({
         "nextEpoch": manifest.next,
         "planned": manifest.planned.as_ref().map(|plan| plan.epoch),

@@ -42,9 +42,7 @@ pub fn csv(rows: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
     let mut bytes = Vec::new();
     let rows = flat(&in_utc(rows)?)?;
     if rows.num_columns() > 0 {
-        let mut writer = csv::WriterBuilder::new()
-            .with_timestamp_format(TIMESTAMP.into())
-            .build(&mut bytes);
+        let mut writer = csv::WriterBuilder::new().with_timestamp_format(TIMESTAMP.into()).build(&mut bytes);
         writer.write(&rows)?;
     }
     Ok(bytes)
@@ -69,10 +67,8 @@ pub fn type_name(data_type: &DataType) -> String {
             format!("array<{}>", type_name(item.data_type()))
         }
         DataType::Struct(fields) => {
-            let fields: Vec<String> = fields
-                .iter()
-                .map(|field| format!("{}: {}", field.name(), type_name(field.data_type())))
-                .collect();
+            let fields: Vec<String> =
+                fields.iter().map(|field| format!("{}: {}", field.name(), type_name(field.data_type()))).collect();
             format!("struct<{}>", fields.join(", "))
         }
         DataType::Dictionary(_, values) => type_name(values),
@@ -131,10 +127,7 @@ fn spread(
             let parent = column.as_struct();
             for (part, child) in parts.iter().zip(parent.columns()) {
                 let masked = match parent.nulls() {
-                    Some(nulls) => arrow::compute::nullif(
-                        child,
-                        &arrow::compute::not(&nulls.inner().clone().into())?,
-                    )?,
+                    Some(nulls) => arrow::compute::nullif(child, &arrow::compute::not(&nulls.inner().clone().into())?)?,
                     None => child.clone(),
                 };
                 spread(&format!("{name}.{}", part.name()), &masked, fields, columns)?;
@@ -177,10 +170,7 @@ impl EncoderFactory for Decimals {
             return Ok(None);
         }
         let formatter = ArrayFormatter::try_new(array, &FormatOptions::new())?;
-        Ok(Some(NullableEncoder::new(
-            Box::new(Quoted(formatter)),
-            array.nulls().cloned(),
-        )))
+        Ok(Some(NullableEncoder::new(Box::new(Quoted(formatter)), array.nulls().cloned())))
     }
 }
 
@@ -199,8 +189,8 @@ impl Encoder for Quoted<'_> {
 mod tests {
     use super::*;
     use arrow::array::{
-        BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray,
-        StructArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+        BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray, StructArray,
+        TimestampMicrosecondArray, TimestampMillisecondArray,
     };
     use arrow::buffer::NullBuffer;
     use arrow::datatypes::{Fields, TimeUnit};
@@ -208,10 +198,8 @@ mod tests {
     const MICROSECONDS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
     fn sample() -> RecordBatch {
-        let window = Fields::from(vec![
-            Field::new("start", MICROSECONDS, false),
-            Field::new("end", MICROSECONDS, false),
-        ]);
+        let window =
+            Fields::from(vec![Field::new("start", MICROSECONDS, false), Field::new("end", MICROSECONDS, false)]);
         let windows = StructArray::new(
             window,
             vec![
@@ -220,17 +208,12 @@ mod tests {
             ],
             Some(NullBuffer::from(vec![true, false])),
         );
-        let decimals = Decimal128Array::from(vec![Some(9_747_747_934), None])
-            .with_precision_and_scale(18, 3)
-            .unwrap();
+        let decimals = Decimal128Array::from(vec![Some(9_747_747_934), None]).with_precision_and_scale(18, 3).unwrap();
         let zoned = TimestampMillisecondArray::from(vec![1_500, 0]).with_timezone("+02:00");
         RecordBatch::try_from_iter(vec![
             ("w", Arc::new(windows) as ArrayRef),
             ("revenue", Arc::new(decimals)),
-            (
-                "count",
-                Arc::new(Int64Array::from(vec![9_007_199_254_740_993, -1])),
-            ),
+            ("count", Arc::new(Int64Array::from(vec![9_007_199_254_740_993, -1]))),
             ("name", Arc::new(StringArray::from(vec!["a \"b\", c", "é"]))),
             ("mean", Arc::new(Float64Array::from(vec![0.1, f64::NAN]))),
             ("day", Arc::new(Date32Array::from(vec![15_000, 0]))),
@@ -268,12 +251,7 @@ mod tests {
 
     #[test]
     fn types_have_the_deployment_files_names() {
-        let names: Vec<String> = sample()
-            .schema()
-            .fields()
-            .iter()
-            .map(|field| type_name(field.data_type()))
-            .collect();
+        let names: Vec<String> = sample().schema().fields().iter().map(|field| type_name(field.data_type())).collect();
         insta::assert_snapshot!(names.join(", "), @"struct<start: timestamp, end: timestamp>, decimal(18,3), long, string, double, date, timestamp, boolean");
     }
 }

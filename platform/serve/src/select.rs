@@ -1,7 +1,8 @@
 //! Which rows of an answer, in which order, from where: the parameters of a scan.
 //!
 //! `country=Norway`, `revenue.ge=100.5`, `w.start.lt=2011-12-01T00:00:00Z`, `name.is=null`,
-//! `order=revenue.desc,country`, `limit=20`, `after=<next of the page before>`. Pages are cut by the values of the last
+//! `order=revenue.desc,country`, `limit=20`, `after=<next of the page before>`. `position` stands for the order in which
+//! rows were appended: `order=position.desc` gives the newest first. Pages are cut by the values of the last
 //! row, not by its number, so a page does not skip or repeat rows when the answer has moved on in between.
 
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::kernels::cmp;
 use arrow::compute::{
-    CastOptions, SortOptions, and, cast_with_options, filter, filter_record_batch, is_not_null,
-    is_null, nullif, take_record_batch,
+    CastOptions, SortOptions, and, cast_with_options, filter, filter_record_batch, is_not_null, is_null, nullif,
+    take_record_batch,
 };
 use arrow::datatypes::{DataType, Schema};
 use arrow::row::{RowConverter, SortField};
@@ -23,10 +24,17 @@ use crate::problem::{Code, Problem};
 #[derive(Debug, Default)]
 pub struct Selection {
     conditions: Vec<Condition>,
-    order: Vec<(Vec<String>, SortOptions)>,
+    order: Vec<(Place, SortOptions)>,
     order_text: String,
     limit: usize,
     after: Option<Vec<u8>>,
+}
+
+/// What rows are ordered by.
+#[derive(Debug)]
+enum Place {
+    Position,
+    Column(Vec<String>),
 }
 
 #[derive(Debug)]
@@ -58,15 +66,8 @@ pub struct Page {
 
 impl Selection {
     /// Reads the parameters that are about rows; those in `other` are somebody else's.
-    pub fn parse(
-        parameters: &[(String, String)],
-        other: &[&str],
-        schema: &Schema,
-    ) -> Result<Self, Problem> {
-        let mut selection = Self {
-            limit: Limits::SCAN_ROWS_DEFAULT,
-            ..Self::default()
-        };
+    pub fn parse(parameters: &[(String, String)], other: &[&str], schema: &Schema) -> Result<Self, Problem> {
+        let mut selection = Self { limit: Limits::SCAN_ROWS_DEFAULT, ..Self::default() };
         for (name, value) in parameters {
             match name.as_str() {
                 "limit" => selection.limit = limit(value, Limits::SCAN_ROWS_MAX)?,
@@ -87,31 +88,27 @@ impl Selection {
     /// The page of an answer. Rows come by the order asked for and then by key, or in the order in which they were appended.
     pub fn apply(&self, answer: &Answer) -> Result<Page, Problem> {
         let mut rows = answer.rows.clone();
-        let mut positions: ArrayRef =
-            Arc::new(UInt64Array::from_iter_values(0..rows.num_rows() as u64));
+        let mut positions: ArrayRef = Arc::new(UInt64Array::from_iter_values(0..rows.num_rows() as u64));
         for condition in &self.conditions {
             let mask = condition.mask(&rows)?;
             positions = filter(&positions, &mask).map_err(Problem::internal)?;
             rows = filter_record_batch(&rows, &mask).map_err(Problem::internal)?;
         }
         let mut sort: Vec<(ArrayRef, SortOptions)> = vec![];
-        for (path, options) in &self.order {
-            sort.push((column(&rows, path)?, *options));
+        for (place, options) in &self.order {
+            let column = match place {
+                Place::Position => positions.clone(),
+                Place::Column(path) => column(&rows, path)?,
+            };
+            sort.push((column, *options));
         }
         match answer.keys.is_empty() {
             true => sort.push((positions, SortOptions::default())),
-            false => sort.extend(
-                answer
-                    .keys
-                    .iter()
-                    .map(|key| (rows.column(*key).clone(), SortOptions::default())),
-            ),
+            false => sort.extend(answer.keys.iter().map(|key| (rows.column(*key).clone(), SortOptions::default()))),
         }
         let fields = sort
             .iter()
-            .map(|(column, options)| {
-                SortField::new_with_options(column.data_type().clone(), *options)
-            })
+            .map(|(column, options)| SortField::new_with_options(column.data_type().clone(), *options))
             .collect();
         let columns: Vec<ArrayRef> = sort.into_iter().map(|(column, _)| column).collect();
         let places = RowConverter::new(fields)
@@ -122,23 +119,14 @@ impl Selection {
             .filter(|row| after.is_none_or(|after| places.row(*row).data() > after))
             .map(|row| row as u64)
             .collect();
-        chosen.sort_unstable_by(|a, b| {
-            places
-                .row(*a as usize)
-                .data()
-                .cmp(places.row(*b as usize).data())
-        });
+        chosen.sort_unstable_by(|a, b| places.row(*a as usize).data().cmp(places.row(*b as usize).data()));
         let more = chosen.len() > self.limit;
         chosen.truncate(self.limit);
         let next = match chosen.last() {
-            Some(last) if more => Some(cursor_text(
-                &self.order_text,
-                places.row(*last as usize).data(),
-            )),
+            Some(last) if more => Some(cursor_text(&self.order_text, places.row(*last as usize).data())),
             _ => None,
         };
-        let rows =
-            take_record_batch(&rows, &UInt64Array::from(chosen)).map_err(Problem::internal)?;
+        let rows = take_record_batch(&rows, &UInt64Array::from(chosen)).map_err(Problem::internal)?;
         Ok(Page { rows, next })
     }
 
@@ -148,9 +136,7 @@ impl Selection {
         };
         match after.split_at_checked(4) {
             Some((order, place)) if order == order_digest(&self.order_text) => Ok(Some(place)),
-            _ => Err(bad(
-                "`after` belongs to a scan in another order; begin again without it",
-            )),
+            _ => Err(bad("`after` belongs to a scan in another order; begin again without it")),
         }
     }
 }
@@ -166,10 +152,7 @@ impl Condition {
             }
             (test, value) => {
                 let value = StringArray::new_scalar(value);
-                let options = CastOptions {
-                    safe: false,
-                    ..CastOptions::default()
-                };
+                let options = CastOptions { safe: false, ..CastOptions::default() };
                 let text = value.into_inner();
                 let value = cast_with_options(&text, column.data_type(), &options)
                     .map_err(|error| bad(format!("`{}`: {error}", self.path.join("."))))?;
@@ -200,9 +183,7 @@ impl Condition {
 pub fn limit(value: &str, most: usize) -> Result<usize, Problem> {
     match value.parse::<usize>() {
         Ok(limit) if (1..=most).contains(&limit) => Ok(limit),
-        _ => Err(bad(format!(
-            "`limit` is a number from 1 to {most}, not `{value}`"
-        ))),
+        _ => Err(bad(format!("`limit` is a number from 1 to {most}, not `{value}`"))),
     }
 }
 
@@ -234,20 +215,23 @@ fn condition(name: &str, value: &str, schema: &Schema) -> Result<Condition, Prob
     Err(unknown_column(name, schema))
 }
 
-fn order(part: &str, schema: &Schema) -> Result<(Vec<String>, SortOptions), Problem> {
-    let options = |descending| SortOptions {
-        descending,
-        nulls_first: false,
+fn order(part: &str, schema: &Schema) -> Result<(Place, SortOptions), Problem> {
+    let place = |name: &str| match resolve(name, schema) {
+        Some(path) => Some(Place::Column(path)),
+        None => (name == "position").then_some(Place::Position),
     };
-    if let Some(path) = resolve(part, schema) {
-        return Ok((path, options(false)));
+    let options = |descending| SortOptions { descending, nulls_first: false };
+    if let Some(place) = place(part) {
+        return Ok((place, options(false)));
     }
-    match part.rsplit_once('.') {
-        Some((rest, direction @ ("asc" | "desc"))) => match resolve(rest, schema) {
-            Some(path) => Ok((path, options(direction == "desc"))),
-            None => Err(unknown_column(rest, schema)),
-        },
-        _ => Err(unknown_column(part, schema)),
+    let (name, descending) = match part.rsplit_once('.') {
+        Some((name, "asc")) => (name, false),
+        Some((name, "desc")) => (name, true),
+        _ => (part, false),
+    };
+    match place(name) {
+        Some(place) => Ok((place, options(descending))),
+        None => Err(unknown_column(name, schema)),
     }
 }
 
@@ -262,11 +246,7 @@ fn resolve(name: &str, schema: &Schema) -> Option<Vec<String>> {
         };
         if let DataType::Struct(fields) = field.data_type() {
             let inner = resolve(&name[dot + 1..], &Schema::new(fields.clone()))?;
-            return Some(
-                std::iter::once(name[..dot].to_owned())
-                    .chain(inner)
-                    .collect(),
-            );
+            return Some(std::iter::once(name[..dot].to_owned()).chain(inner).collect());
         }
     }
     None
@@ -291,15 +271,8 @@ fn column(rows: &RecordBatch, path: &[String]) -> Result<ArrayRef, Problem> {
 }
 
 fn unknown_column(name: &str, schema: &Schema) -> Problem {
-    let known: Vec<&str> = schema
-        .fields()
-        .iter()
-        .map(|field| field.name().as_str())
-        .collect();
-    bad(format!(
-        "there is no column `{name}`; there are: {}",
-        known.join(", ")
-    ))
+    let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    bad(format!("there is no column `{name}`; there are: {}", known.join(", ")))
 }
 
 fn bad(detail: impl Into<String>) -> Problem {
@@ -308,23 +281,18 @@ fn bad(detail: impl Into<String>) -> Problem {
 
 /// Which order a cursor belongs to, in four bytes (FNV-1a).
 fn order_digest(order: &str) -> [u8; 4] {
-    let hash = order.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let hash = order.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     hash.to_be_bytes()
 }
 
 fn cursor_text(order: &str, place: &[u8]) -> String {
     use std::fmt::Write;
     let bytes = order_digest(order);
-    bytes
-        .iter()
-        .chain(place)
-        .fold(String::new(), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().chain(place).fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn cursor_bytes(text: &str) -> Result<Vec<u8>, Problem> {

@@ -13,9 +13,7 @@ use crate::http::Shared;
 use crate::problem::{Code, Problem};
 use crate::provenance::{Finality, Provenance};
 use crate::select::limit;
-use crate::views::{
-    Asked, Parameters, body_json, columns, csv_response, json_text, object, read, rows_json,
-};
+use crate::views::{Asked, Parameters, body_json, columns, csv_response, json_text, object, read, rows_json};
 
 /// The body.
 #[derive(Debug, Deserialize)]
@@ -40,8 +38,7 @@ pub async fn sql(
             "limit" => most = limit(value, Limits::SQL_ROWS_MAX)?,
             name if Asked::NAMES.contains(&name) => {}
             other => {
-                let detail =
-                    format!("there is no parameter `{other}`; there are: limit, format, require");
+                let detail = format!("there is no parameter `{other}`; there are: limit, format, require");
                 return Err(Problem::new(Code::BadParameter, detail));
             }
         }

@@ -31,9 +31,7 @@ pub async fn list(State(app): Shared) -> Response {
         .filter_map(|name| answer::subject(&app.state, &snapshot.manifest, name).ok())
         .map(|subject| described(&snapshot, &subject))
         .collect();
-    let names = views
-        .iter()
-        .filter_map(|view| Some(view["name"].as_str()?.to_owned()));
+    let names = views.iter().filter_map(|view| Some(view["name"].as_str()?.to_owned()));
     let provenance = Provenance::new(&app.state, &snapshot.manifest, names, Finality::Provisional);
     Json(json!({"views": views, "provenance": provenance})).into_response()
 }
@@ -52,9 +50,7 @@ pub async fn describe(State(app): Shared, Path(view): Path<String>) -> Result<Re
 /// Views, then ledgers.
 fn names(app: &App, snapshot: &Snapshot) -> Vec<String> {
     let kinds = snapshot.manifest.kinds.iter();
-    let ledgers = kinds
-        .filter(|(_, kind)| **kind == TableKind::Ledger)
-        .map(|(name, _)| name.clone());
+    let ledgers = kinds.filter(|(_, kind)| **kind == TableKind::Ledger).map(|(name, _)| name.clone());
     let views = app.state.engine.views().keys().cloned();
     views.chain(ledgers).collect()
 }
@@ -127,10 +123,7 @@ pub async fn by_key(
 ) -> Result<Response, Problem> {
     let asked = Asked::new(&read(parameters)?, &headers)?;
     let raw = uri.path().rsplit('/').next().unwrap_or_default();
-    let values = raw
-        .split(',')
-        .map(decoded)
-        .collect::<Result<Vec<String>, Problem>>()?;
+    let values = raw.split(',').map(decoded).collect::<Result<Vec<String>, Problem>>()?;
     let snapshot = app.state.board.snapshot();
     let subject = answer::subject(&app.state, &snapshot.manifest, &view)?;
     let key = named(&subject, values)?;
@@ -162,31 +155,17 @@ async fn one(
 ) -> Result<Response, Problem> {
     let rows = lookup(app, snapshot, subject, &key).await?;
     if rows.num_rows() == 0 {
-        let key: Vec<String> = key
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        return Err(Problem::new(
-            Code::KeyNotFound,
-            format!("`{}` has no row with {}", subject.name, key.join(", ")),
-        ));
+        let key: Vec<String> = key.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        return Err(Problem::new(Code::KeyNotFound, format!("`{}` has no row with {}", subject.name, key.join(", "))));
     }
     let status = finality(subject.info, &rows, &snapshot.manifest);
-    let provenance = Provenance::new(
-        &app.state,
-        &snapshot.manifest,
-        [subject.name.to_owned()],
-        status,
-    );
+    let provenance = Provenance::new(&app.state, &snapshot.manifest, [subject.name.to_owned()], status);
     asked.proven(&provenance)?;
     if asked.csv {
         return csv_response(&rows, None, false, &provenance);
     }
     let row = lines(&rows)?.swap_remove(0);
-    Ok(object(&[
-        ("row", row.into_bytes()),
-        ("provenance", json_text(&provenance)?),
-    ]))
+    Ok(object(&[("row", row.into_bytes()), ("provenance", json_text(&provenance)?)]))
 }
 
 /// The body of `keys:batch_get`.
@@ -209,10 +188,7 @@ pub async fn batch_get(
     let batch: Batch = body_json(body)?;
     if batch.keys.len() > Limits::KEYS_MAX {
         let (have, most) = (batch.keys.len(), Limits::KEYS_MAX);
-        return Err(Problem::new(
-            Code::BadBody,
-            format!("{have} keys, at most {most} at once"),
-        ));
+        return Err(Problem::new(Code::BadBody, format!("{have} keys, at most {most} at once")));
     }
     let snapshot = app.state.board.snapshot();
     let subject = answer::subject(&app.state, &snapshot.manifest, &view)?;
@@ -234,10 +210,7 @@ pub async fn batch_get(
     let provenance = Provenance::new(&app.state, &snapshot.manifest, [view.clone()], status);
     asked.proven(&provenance)?;
     let rows = format!("[{}]", rows.join(",")).into_bytes();
-    Ok(object(&[
-        ("rows", rows),
-        ("provenance", json_text(&provenance)?),
-    ]))
+    Ok(object(&[("rows", rows), ("provenance", json_text(&provenance)?)]))
 }
 
 fn key_of(subject: &Subject<'_>, key: Value) -> Result<Vec<(String, String)>, Problem> {
@@ -245,10 +218,7 @@ fn key_of(subject: &Subject<'_>, key: Value) -> Result<Vec<(String, String)>, Pr
         Value::String(text) => Ok(text),
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(yes) => Ok(yes.to_string()),
-        other => Err(Problem::new(
-            Code::BadKey,
-            format!("{other} is no value of a key"),
-        )),
+        other => Err(Problem::new(Code::BadKey, format!("{other} is no value of a key"))),
     };
     match key {
         Value::Array(values) => {
@@ -280,10 +250,7 @@ async fn lookup(
 fn key_columns(subject: &Subject<'_>) -> Result<Vec<String>, Problem> {
     let name = subject.name;
     let Some(info) = subject.info.filter(|info| !info.keys.is_empty()) else {
-        return Err(Problem::new(
-            Code::BadKey,
-            format!("rows of `{name}` have no key; use scan"),
-        ));
+        return Err(Problem::new(Code::BadKey, format!("rows of `{name}` have no key; use scan")));
     };
     let window = |key: &str| {
         let field = info.schema.field_with_name(key);
@@ -299,25 +266,17 @@ fn key_columns(subject: &Subject<'_>) -> Result<Vec<String>, Problem> {
 fn named(subject: &Subject<'_>, values: Vec<String>) -> Result<Vec<(String, String)>, Problem> {
     let columns = key_columns(subject)?;
     if columns.len() != values.len() {
-        return Err(Problem::new(
-            Code::BadKey,
-            format!("a key of `{}` is {}", subject.name, columns.join(",")),
-        ));
+        return Err(Problem::new(Code::BadKey, format!("a key of `{}` is {}", subject.name, columns.join(","))));
     }
     Ok(columns.into_iter().zip(values).collect())
 }
 
-fn ordered(
-    subject: &Subject<'_>,
-    mut given: Vec<(String, String)>,
-) -> Result<Vec<(String, String)>, Problem> {
+fn ordered(subject: &Subject<'_>, mut given: Vec<(String, String)>) -> Result<Vec<(String, String)>, Problem> {
     let columns = key_columns(subject)?;
     let mut values = vec![];
     for column in &columns {
         let short = column.strip_suffix(".start");
-        let place = given
-            .iter()
-            .position(|(name, _)| name == column || Some(name.as_str()) == short);
+        let place = given.iter().position(|(name, _)| name == column || Some(name.as_str()) == short);
         values.extend(place.map(|place| given.swap_remove(place).1));
     }
     match given.is_empty() {
@@ -340,10 +299,7 @@ impl Asked {
     /// Reads them and `Accept`.
     pub fn new(parameters: &[(String, String)], headers: &HeaderMap) -> Result<Self, Problem> {
         let accept = text(headers, header::ACCEPT);
-        let mut asked = Self {
-            csv: accept.is_some_and(|accept| accept.contains("text/csv")),
-            require_final: false,
-        };
+        let mut asked = Self { csv: accept.is_some_and(|accept| accept.contains("text/csv")), require_final: false };
         for (name, value) in parameters {
             match (name.as_str(), value.as_str()) {
                 ("require", "final") => asked.require_final = true,
@@ -393,9 +349,7 @@ pub fn body(body: Result<Bytes, BytesRejection>, most: usize) -> Result<Bytes, P
 }
 
 /// A JSON body.
-pub fn body_json<T: serde::de::DeserializeOwned>(
-    bytes: Result<Bytes, BytesRejection>,
-) -> Result<T, Problem> {
+pub fn body_json<T: serde::de::DeserializeOwned>(bytes: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
     let bytes = body(bytes, Limits::BODY_BYTES_MAX)?;
     serde_json::from_slice(&bytes).map_err(|error| Problem::new(Code::BadBody, error.to_string()))
 }
@@ -417,12 +371,7 @@ pub fn json_text(value: &impl serde::Serialize) -> Result<Vec<u8>, Problem> {
 
 /// A JSON object of parts that are JSON already.
 pub fn object(parts: &[(&str, Vec<u8>)]) -> Response {
-    let mut body = Vec::with_capacity(
-        parts
-            .iter()
-            .map(|(name, part)| name.len() + part.len() + 4)
-            .sum(),
-    );
+    let mut body = Vec::with_capacity(parts.iter().map(|(name, part)| name.len() + part.len() + 4).sum());
     for (place, (name, part)) in parts.iter().enumerate() {
         body.extend_from_slice(if place == 0 { b"{\"" } else { b",\"" });
         body.extend_from_slice(name.as_bytes());
@@ -444,9 +393,7 @@ pub fn csv_response(
     let mut response = ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], body).into_response();
     let mut set = |name: &'static str, value: &[u8]| {
         let value = HeaderValue::from_bytes(value).map_err(Problem::internal)?;
-        response
-            .headers_mut()
-            .insert(HeaderName::from_static(name), value);
+        response.headers_mut().insert(HeaderName::from_static(name), value);
         Ok::<(), Problem>(())
     };
     set("braid-provenance", &json_text(provenance)?)?;
@@ -469,12 +416,7 @@ fn bad(detail: String) -> Problem {
 
 /// Undoes `%41`.
 fn decoded(text: &str) -> Result<String, Problem> {
-    let wrong = || {
-        Problem::new(
-            Code::BadKey,
-            format!("`{text}` is not percent-encoded UTF-8"),
-        )
-    };
+    let wrong = || Problem::new(Code::BadKey, format!("`{text}` is not percent-encoded UTF-8"));
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
