@@ -2,6 +2,7 @@
 
 pub mod braid;
 pub mod broker;
+pub mod browser;
 pub mod http;
 pub mod oracle;
 pub mod parquet;
@@ -10,6 +11,10 @@ pub mod ysb;
 
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod console;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod kafka_tests;
 #[cfg(test)]
@@ -21,6 +26,6 @@ mod quijote;
 #[cfg(test)]
 mod retail;
 #[cfg(test)]
-mod yahoo;
-#[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod yahoo;
