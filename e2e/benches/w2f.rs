@@ -21,8 +21,7 @@ const CORE: &str = "0";
 const LOOK: Duration = Duration::from_millis(10);
 /// The kernel's clock ticks per second, in `/proc/<pid>/stat`.
 const TICKS_PER_SECOND: f64 = 100.0;
-const VIEW: &str =
-    "SELECT campaign_id, CAST(date_part('epoch', w.start) AS BIGINT) * 1000 AS start, views FROM campaign_counts";
+const VIEW: &str = "SELECT campaign_id, unix_millis(w.start) AS start, views FROM campaign_counts";
 
 /// One run.
 #[derive(Debug, Clone, Copy, Default)]

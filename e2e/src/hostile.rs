@@ -33,7 +33,7 @@ fn a_line_of_a_gibibyte_is_a_dead_letter() {
     assert_eq!(river.rows("SELECT n, ids FROM csv_ids"), ["2,3"]);
     assert_eq!(river.rows("SELECT n, characters FROM text_ids"), ["2,3"]);
     assert_eq!(
-        river.rows("SELECT source, \"offset\", length(record) <= 65536 AS cut FROM dead_letters ORDER BY source"),
+        river.rows("SELECT source, `offset`, length(record) <= 65536 AS cut FROM dead_letters ORDER BY source"),
         ["csv_lines,2,true", "json_lines,1,true", "text_lines,1,true"]
     );
 }
@@ -74,7 +74,7 @@ fn contained(crime: &str) {
     river.catch_up().ok(crime);
     assert_eq!(river.rows("SELECT n, total FROM beside"), ["20,190"], "{crime}: the view beside it");
     assert_eq!(river.rows("SELECT n FROM through"), ["18"], "{crime}: what passed");
-    let kept = river.rows("SELECT \"offset\", reason LIKE '%crime%' AS named FROM dead_letters WHERE source = 'hits'");
+    let kept = river.rows("SELECT `offset`, reason LIKE '%crime%' AS named FROM dead_letters WHERE source = 'hits'");
     assert_eq!(kept, ["4,true", "4,true"], "{crime}: the records on which it was committed");
 }
 

@@ -80,7 +80,7 @@ impl Bench {
     fn check_all(&self) {
         same("totals", &self.river.rows("SELECT k, n, total FROM totals ORDER BY k"), oracle_totals(self.files));
         let (windows, last) = oracle_windows(self.files);
-        let sql = "SELECT CAST(date_part('epoch', w.start) AS BIGINT) * 1000 AS start, k, n, total FROM windows";
+        let sql = "SELECT unix_millis(w.start) AS start, k, n, total FROM windows";
         let wanted: Vec<String> =
             windows.iter().map(|((start, k), (n, total))| format!("{start},{k},{n},{total}")).collect();
         let mut wanted_sorted = wanted.clone();

@@ -142,7 +142,7 @@ fn check_windows(text: &str, layout: &str) {
     for (view, oracle) in [("tumbling", tumbling), ("sliding", sliding)] {
         let mut wanted: Vec<String> = oracle.iter().map(|((word, start), n)| format!("{word},{start},{n}")).collect();
         wanted.sort();
-        let sql = format!("SELECT word, CAST(date_part('epoch', w.start) AS BIGINT) * 1000 AS start, n FROM {view}");
+        let sql = format!("SELECT word, unix_millis(w.start) AS start, n FROM {view}");
         same(view, &counts(&river, &sql), wanted);
     }
 }

@@ -14,8 +14,7 @@ const PARTITIONS: i32 = 4;
 /// Events that are produced before the next partition gets its share: far less event time than the watermark's delay.
 const SHARE: u64 = 10_000;
 
-const VIEW: &str =
-    "SELECT campaign_id, CAST(date_part('epoch', w.start) AS BIGINT) * 1000 AS start, views FROM campaign_counts";
+const VIEW: &str = "SELECT campaign_id, unix_millis(w.start) AS start, views FROM campaign_counts";
 
 /// Makes so many events, produces them over the partitions, and counts them in the oracle.
 fn produce(broker: &Broker, topic: &str, world: &mut World, oracle: &mut Campaigns, events: u64) {

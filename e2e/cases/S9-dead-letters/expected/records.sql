@@ -1,1 +1,1 @@
-SELECT record FROM dead_letters WHERE source = 'prices' AND "offset" IN (2, 3) ORDER BY "offset"
+SELECT record FROM dead_letters WHERE source = 'prices' AND `offset` IN (2, 3) ORDER BY `offset`
