@@ -144,6 +144,10 @@ pub struct Manifest {
     pub deployment: String,
     /// Who may write: the last to open it.
     pub writer: String,
+    /// Who opened it first. What is remembered elsewhere by epoch numbers is remembered with this: another store
+    /// counts its own, even one of the same name at the same place.
+    #[serde(default)]
+    pub history: String,
     /// The layout it was last opened with.
     pub layout: String,
     /// What each table is made of: a digest of its definition. A change of it is a change of answers.
@@ -275,6 +279,9 @@ impl Manifest {
             Change::Open(open) => {
                 self.format = Self::FORMAT;
                 self.writer = edit.writer.clone();
+                if self.history.is_empty() {
+                    self.history = edit.writer.clone();
+                }
                 self.deployment = open.deployment.clone();
                 self.layout = open.layout.clone();
                 self.definitions = open.definitions.clone();
