@@ -155,3 +155,106 @@ fn aligned(bytes: Vec<u8>) -> Buffer {
         Buffer::from(bytes.as_slice())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Array;
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::boundary::WireType;
+
+    const TYPES: [WireType; 11] = [
+        WireType::Boolean,
+        WireType::Int32,
+        WireType::Int64,
+        WireType::Float32,
+        WireType::Float64,
+        WireType::Utf8,
+        WireType::Binary,
+        WireType::Date32,
+        WireType::TimestampMillis,
+        WireType::TimestampMicros,
+        WireType::Decimal128((5, 2)),
+    ];
+
+    /// A length that is right, or nearly.
+    fn near(length: usize) -> impl Strategy<Value = usize> {
+        prop_oneof![8 => Just(length), 1 => Just(length + 1), 1 => Just(length.saturating_sub(1)), 1 => 0..64usize]
+    }
+
+    fn bytes(length: usize) -> impl Strategy<Value = Vec<u8>> {
+        near(length).prop_flat_map(|length| {
+            prop_oneof![vec(any::<u8>(), length), vec(b'a'..b'e', length), Just(vec![0; length])]
+        })
+    }
+
+    fn offset_bytes(rows: usize, length: usize) -> impl Strategy<Value = Vec<u8>> {
+        let ascending = vec(0..=length as i32, rows).prop_map(move |mut offsets| {
+            offsets.sort_unstable();
+            if let Some(first) = offsets.first_mut() {
+                *first = 0;
+            }
+            offsets.push(length as i32);
+            offsets
+        });
+        let whole = prop_oneof![3 => ascending, 1 => vec(any::<i32>(), rows + 1)];
+        let whole = whole.prop_map(|o| o.iter().flat_map(|o| o.to_le_bytes()).collect::<Vec<u8>>());
+        prop_oneof![6 => whole, 1 => bytes((rows + 1) * 4)]
+    }
+
+    /// Columns as an honest, a careless and a hostile guest may return them.
+    fn column(rows: usize) -> impl Strategy<Value = ColumnOut> {
+        (prop::sample::select(&TYPES[..]), 0..40usize).prop_flat_map(move |(data_type, text)| {
+            let (length, has_offsets) = match Type::from(data_type).layout() {
+                Layout::Bits => (bitmap_bytes(rows), false),
+                Layout::Fixed(width) => (rows * width, false),
+                Layout::Offsets => (text, true),
+            };
+            let present = if has_offsets { 0.95 } else { 0.05 };
+            (
+                option::of(bytes(bitmap_bytes(rows))),
+                option::weighted(present, offset_bytes(rows, length)),
+                bytes(length),
+            )
+                .prop_map(move |(validity, offsets, values)| ColumnOut {
+                    name: "c".into(),
+                    data_type,
+                    validity,
+                    offsets,
+                    values,
+                })
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// It is refused, or it is an array that Arrow's own full validation accepts, in canonical bytes.
+        #[test]
+        fn whatever_a_guest_returns_is_an_array_or_an_error((rows, column) in (0..20usize).prop_flat_map(|rows| (Just(rows), column(rows)))) {
+            let data_type = Type::from(column.data_type);
+            if let Ok(array) = lift_column(column, data_type, rows) {
+                prop_assert_eq!(array.len(), rows);
+                prop_assert_eq!(array.data_type(), &to_arrow(data_type));
+                prop_assert!(array.to_data().validate_full().is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn impossible_schemas_are_refused() {
+        let field = |name: &str, data_type| crate::boundary::WireField { name: name.into(), data_type };
+        let refused = |fields| lift_schema(WireSchema { fields }).expect_err("it is impossible");
+        assert!(refused(vec![]).contains("0 columns"));
+        assert!(refused(vec![field("a", WireType::Int32), field("a", WireType::Utf8)]).contains("`a` twice"));
+        assert!(refused(vec![field("", WireType::Int32)]).contains("empty"));
+        for (precision, scale) in [(0, 0), (39, 2), (5, 6), (5, -1)] {
+            refused(vec![field("a", WireType::Decimal128((precision, scale)))]);
+        }
+        let many = (0..=COLUMNS_MAX).map(|n| field(&n.to_string(), WireType::Int32));
+        assert!(refused(many.collect()).contains("1025 columns"));
+    }
+}

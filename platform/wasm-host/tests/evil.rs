@@ -53,7 +53,7 @@ fn a_refusal_costs_its_record_and_keeps_its_reason() {
 
 #[test]
 fn deep_recursion_costs_its_record() {
-    check("deep_recursion", 1000, &[500], "used more than its 524288 bytes of stack");
+    check("deep_recursion", 1000, &[500], "used more than its 1048576 bytes of stack");
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub const LIMITS: PluginLimits = PluginLimits {
     memory_bytes: 64 << 20,
     time: Duration::from_millis(100),
     output_bytes: 16 << 20,
-    stack_bytes: 512 << 10,
+    stack_bytes: 1 << 20,
     module_bytes: 1 << 20,
 };
 
