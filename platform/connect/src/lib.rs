@@ -1,15 +1,23 @@
 //! Sources, sinks and formats: everything of Braid that touches the world outside of its store.
 
+mod backoff;
+mod console;
 mod files;
 mod formats;
+mod journal;
+mod journal_source;
 mod kafka;
 mod kafka_plan;
 mod kafka_queue;
 mod kafka_rows;
+mod kafka_sink;
 mod kafka_source;
 mod memory;
+mod parquet_sink;
 mod place;
 mod pump;
+mod rate;
+mod socket;
 mod tables;
 #[cfg(test)]
 mod test_store;
@@ -82,15 +90,32 @@ impl From<Box<dyn Source>> for OpenSource {
 pub fn source(spec: &model::Source, context: SourceContext) -> Result<OpenSource, SourceError> {
     match &spec.from {
         SourceKind::Files(options) => files::open(options, spec, context),
-        other => Err(SourceError::Fatal(format!("{other:?} is being built"))),
+        SourceKind::Kafka(options) => {
+            let source: Box<dyn Source> = Box::new(kafka_source::open(options, spec, &context)?);
+            Ok(source.into())
+        }
+        SourceKind::Socket(options) => socket::open(options, spec, context),
+        SourceKind::Http(options) => journal_source::open_http(options, spec, context),
+        SourceKind::Rate(options) => rate::open(options, spec, context),
     }
 }
 
-/// Opens a sink named `name` for rows of `schema`, which come by `mode`.
-pub fn sink(name: &str, to: &SinkKind, mode: OutputMode, schema: SchemaRef) -> Result<OpenSink, SinkError> {
-    let _ = name;
+/// Opens a sink for rows of `schema`, which come by `mode`. No other sink of a deployment has its `name`, and its epochs
+/// are those of `history` ([`braid_kernel::Manifest::history`]).
+pub fn sink(
+    name: &str,
+    history: &str,
+    to: &SinkKind,
+    mode: OutputMode,
+    schema: SchemaRef,
+) -> Result<OpenSink, SinkError> {
     match to {
         SinkKind::Memory => Ok(memory::open(mode, schema)),
-        other => Err(SinkError::Fatal(format!("{other:?} is being built"))),
+        SinkKind::Console { rows_max } => Ok(console::open(name, *rows_max, schema)),
+        SinkKind::Parquet { path } => parquet_sink::open(path, schema),
+        SinkKind::Kafka { brokers, topic, client } => {
+            let sink = kafka_sink::open(name, history, brokers, topic, client)?;
+            Ok(OpenSink { output: Box::new(sink), memory: None })
+        }
     }
 }

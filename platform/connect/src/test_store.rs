@@ -14,6 +14,8 @@ pub(crate) enum Fault {
     ReplyLost,
     /// It is not written, and the reply is lost.
     RequestLost,
+    /// It is not written, and never will be.
+    DiskFull,
 }
 
 #[derive(Debug, Default)]
@@ -40,10 +42,11 @@ impl Store for MemoryStore {
         if objects.contains_key(name) {
             return Err(StoreError::Exists(name.into()));
         }
-        if fault != Some(Fault::RequestLost) {
+        if matches!(fault, None | Some(Fault::ReplyLost)) {
             objects.insert(name.into(), bytes);
         }
         match fault {
+            Some(Fault::DiskFull) => Err(StoreError::Failed { name: name.into(), reason: "the disk is full".into() }),
             None => Ok(()),
             Some(_) => Err(StoreError::Unknown { name: name.into(), reason: "the reply was lost".into() }),
         }

@@ -165,6 +165,20 @@ impl Decoder {
         used
     }
 
+    /// Decodes lines until full, each a record, whatever the format; says how many bytes they took.
+    pub(crate) fn each_line(&mut self, bytes: &[u8]) -> usize {
+        if !matches!(self.inner, Inner::Csv(_)) {
+            return self.block(bytes, true);
+        }
+        let mut used = 0;
+        while used < bytes.len() && !self.full() {
+            let length = memchr(b'\n', &bytes[used..]).unwrap_or(bytes.len() - used);
+            self.record(self.next_offset, &bytes[used..used + length]);
+            used += length + 1;
+        }
+        used.min(bytes.len())
+    }
+
     /// Decodes one record that stands alone.
     pub(crate) fn record(&mut self, offset: i64, record: &[u8]) {
         self.next_offset = offset;
