@@ -1,59 +1,161 @@
 //! The compiled deployment: views with their plans, and what they merge to.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use braid_kernel::{JobError, Merge};
+use datafusion::common::DataFusionError;
+use datafusion::execution::session_state::SessionState;
 
 use crate::catalog::{Catalog, CompileError, OutputMode, ViewInfo};
+use crate::compile::{Compiled, View, compile};
 use crate::job::EngineJob;
+use crate::leaf::{Statics, conform};
 use crate::output::Output;
+use crate::sql::did_you_mean;
 
 /// Views, compiled. Cheap to clone; clones share the static tables.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Engine {
-    views: Arc<BTreeMap<String, ViewInfo>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    views: BTreeMap<String, Arc<View>>,
+    infos: BTreeMap<String, ViewInfo>,
+    session: SessionState,
+    static_schemas: BTreeMap<String, SchemaRef>,
+    statics: RwLock<Arc<Statics>>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Engine").field("views", &self.shared.views.keys()).finish()
+    }
 }
 
 impl Engine {
     /// Plans every view. All errors of all views come back together.
     pub async fn compile(catalog: Catalog) -> Result<Engine, Vec<CompileError>> {
-        let _ = catalog;
-        Ok(Engine { views: Arc::default() })
+        let Compiled { views, session, static_schemas, statics } = compile(catalog).await?;
+        Ok(Engine {
+            shared: Arc::new(Shared {
+                infos: views.iter().map(|(name, view)| (name.clone(), view.info.clone())).collect(),
+                views,
+                session,
+                static_schemas,
+                statics: RwLock::new(Arc::new(statics)),
+            }),
+        })
     }
 
     /// The views by name.
     pub fn views(&self) -> &BTreeMap<String, ViewInfo> {
-        &self.views
+        &self.shared.infos
     }
 
     /// A runner for one layer. Its plans are built at its first epoch and kept.
     pub fn job(&self) -> EngineJob {
-        EngineJob {}
+        EngineJob::new(self.clone())
     }
 
-    /// Replaces a static table's rows; jobs take them at their next `begin`.
+    /// Replaces a static table's rows, whose columns are found by name; jobs take them at their next `begin`.
     pub async fn refresh(&self, table: &str, batches: Vec<RecordBatch>) -> Result<(), CompileError> {
-        let _ = (table, batches);
+        let error = |message: String, hint| CompileError { view: table.to_owned(), position: None, message, hint };
+        let schemas = &self.shared.static_schemas;
+        let Some(schema) = schemas.get(table) else {
+            return Err(error("there is no such table".into(), did_you_mean(table, schemas.keys())));
+        };
+        let rows = batches
+            .into_iter()
+            .map(|batch| conform_by_name(&batch, schema))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|reason| error(reason, None))?;
+        let mut statics = self.shared.statics.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = statics.as_ref().clone();
+        next.0.insert(table.to_owned(), Arc::new(rows));
+        *statics = Arc::new(next);
         Ok(())
     }
 
     /// What a sink of this view and mode is to write; or why they do not go together, in Spark's sense.
     pub fn output(&self, view: &str, mode: OutputMode) -> Result<Output, String> {
-        let _ = (view, mode);
-        Err("not compiled".into())
+        match self.shared.views.get(view) {
+            Some(view) => Output::new(view.clone(), mode),
+            None => Err(format!("there is no view `{view}`")),
+        }
     }
 
     /// The view's plans and its state, for people.
     pub fn explain(&self, view: &str) -> String {
-        view.to_owned()
+        match self.shared.views.get(view) {
+            Some(view) => view.explain.clone(),
+            None => format!("there is no view `{view}`"),
+        }
+    }
+
+    /// The compiled views.
+    pub(crate) fn compiled(&self) -> &BTreeMap<String, Arc<View>> {
+        &self.shared.views
+    }
+
+    /// The session with all tables.
+    pub(crate) fn session(&self) -> &SessionState {
+        &self.shared.session
+    }
+
+    /// The static tables' columns.
+    pub(crate) fn static_schemas(&self) -> &BTreeMap<String, SchemaRef> {
+        &self.shared.static_schemas
+    }
+
+    /// The static tables as of now.
+    pub(crate) fn statics(&self) -> Arc<Statics> {
+        self.shared.statics.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Merge for Engine {
     fn merge(&self, table: &str, parts: &[RecordBatch]) -> Result<Vec<RecordBatch>, JobError> {
-        let _ = parts;
-        Err(JobError::Bug(format!("`{table}` is no keyed view")))
+        let keyed = self.shared.views.get(table).and_then(|view| view.keyed.as_ref());
+        let Some(keyed) = keyed else {
+            return Err(JobError::Bug(format!("`{table}` is no keyed view")));
+        };
+        let merged = keyed.aggregation.merge(parts).map_err(|error| job_error(table, &error))?;
+        Ok(if merged.num_rows() == 0 { Vec::new() } else { vec![merged] })
     }
+}
+
+/// An error while a view's plan ran.
+pub(crate) fn job_error(view: &str, error: &DataFusionError) -> JobError {
+    match error.find_root() {
+        DataFusionError::Internal(reason) => JobError::Bug(format!("view `{view}`: {reason}")),
+        root => {
+            let text = root.strip_backtrace();
+            let reason = text.trim_start_matches("Execution error: ").trim_start_matches("Arrow error: ");
+            JobError::View { view: view.to_owned(), reason: reason.to_owned() }
+        }
+    }
+}
+
+/// The columns of a schema, found by name in a batch.
+pub(crate) fn conform_by_name(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
+    let given = batch.schema();
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let (index, found) =
+                given.column_with_name(field.name()).ok_or_else(|| format!("there is no column `{}`", field.name()))?;
+            if found.data_type() != field.data_type() {
+                return Err(format!("`{}` is {} and not {}", field.name(), found.data_type(), field.data_type()));
+            }
+            Ok(index)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let projected = batch.project(&columns).map_err(|error| error.to_string())?;
+    conform(projected, schema).map_err(|error| error.strip_backtrace())
 }

@@ -4,15 +4,25 @@
 //! states (the delta), what stands above runs on merged states (the answer). Only this crate plans with DataFusion.
 
 mod catalog;
+mod compile;
 mod engine;
+mod exact_sum;
+mod extreme;
+mod functions;
+mod groups;
 mod job;
+mod leaf;
 mod output;
 mod reader;
+mod split;
+mod sql;
+mod store;
+mod sum;
+mod upper;
+mod window;
 
-pub use catalog::{
-    Catalog, CompileError, EventTime, Input, OutputMode, ReadError, StaticInput, ViewInfo,
-};
+pub use catalog::{Catalog, CompileError, EventTime, Input, OutputMode, ReadError, StaticInput, ViewInfo};
 pub use engine::Engine;
-pub use job::{EngineJob, EpochResult};
+pub use job::{EngineJob, EpochResult, LATE_ROWS_MAX};
 pub use output::Output;
-pub use reader::Reader;
+pub use reader::{Reader, SEGMENT_CACHE_BYTES_MAX};

@@ -1,28 +1,129 @@
-//! What a sink writes of a keyed or an append view, by output mode.
+//! What a sink writes of a view, by output mode, with Spark's rules of which query and mode go together.
+
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use braid_kernel::JobError;
+use datafusion::common::Result as PlanResult;
+
+use crate::catalog::OutputMode;
+use crate::compile::{Keyed, View};
+use crate::engine::job_error;
+use crate::store::{Store, without_ended};
 
 /// The rows for one sink: keeps the merged state per key where the mode needs it.
 #[derive(Debug)]
-pub struct Output {}
+pub struct Output {
+    view: Arc<View>,
+    mode: OutputMode,
+    /// Of an aggregate: its states.
+    store: Option<Store>,
+    /// Whether a watermark closes the view's windows.
+    closes: bool,
+}
 
 impl Output {
-    /// Takes the view's merged state as of the start (base ⊕ deltas, any number of parts per key).
-    /// Windows final at `final_before_ms` were written before and are left out.
-    pub fn seed(&mut self, state: &[RecordBatch], final_before_ms: Option<i64>) -> Result<(), JobError> {
-        let _ = (state, final_before_ms);
-        Ok(())
+    pub(crate) fn new(view: Arc<View>, mode: OutputMode) -> Result<Self, String> {
+        let name = &view.info.name;
+        let closes = view.info.event_time.is_some();
+        let Some(keyed) = &view.keyed else {
+            if mode == OutputMode::Complete {
+                return Err(format!(
+                    "view `{name}` has no aggregate, and output_mode complete would keep all its rows for ever: use append"
+                ));
+            }
+            return Ok(Self { view, mode, store: None, closes });
+        };
+        if keyed.upper.ordered && mode != OutputMode::Complete {
+            return Err(format!(
+                "view `{name}` has ORDER BY or LIMIT, which need all rows at once: use output_mode complete, or leave them out"
+            ));
+        }
+        if mode == OutputMode::Append && !closes {
+            let missing = match view.info.window {
+                true => "the source of its window's timestamp has no watermark on that column: declare one",
+                false => "it has no window of event time: group by window(…) of a column with a watermark",
+            };
+            return Err(format!(
+                "view `{name}` is an aggregate, and output_mode append writes a row when it can no longer change, \
+                 but {missing}, or use output_mode update or complete"
+            ));
+        }
+        let store = Store::new(&keyed.aggregation).map_err(|error| error.strip_backtrace())?;
+        Ok(Self { view, mode, store: Some(store), closes })
     }
 
-    /// Takes one epoch's delta; gives the rows to write, in the view's answer schema.
+    /// Takes the view's states as of the start (base ⊕ deltas, any number of parts per key). Windows that ended at or
+    /// before `final_before_ms` were written before and are left out, where the mode evicts them.
+    pub fn seed(&mut self, state: &[RecordBatch], final_before_ms: Option<i64>) -> Result<(), JobError> {
+        let (Some(keyed), Some(store)) = (&self.view.keyed, &mut self.store) else {
+            return Ok(());
+        };
+        let evicts = self.closes && self.mode != OutputMode::Complete;
+        let ended = final_before_ms.filter(|_| evicts);
+        open(keyed, state, ended)
+            .and_then(|state| store.merge(&keyed.aggregation, &state))
+            .map(|_| ())
+            .map_err(|error| job_error(&self.view.info.name, &error))
+    }
+
+    /// How many keys are kept.
+    pub fn keys(&self) -> usize {
+        self.store.as_ref().map_or(0, Store::len)
+    }
+
+    /// Takes one epoch's delta; gives the rows to write, in the view's answer schema. Complete mode gives all rows,
+    /// and none where the epoch changed nothing.
     pub async fn apply(
         &mut self,
         delta: &[RecordBatch],
         late_before_ms: Option<i64>,
         final_before_ms: Option<i64>,
     ) -> Result<Vec<RecordBatch>, JobError> {
-        let _ = (late_before_ms, final_before_ms);
-        Ok(delta.to_vec())
+        let view = self.view.clone();
+        let (Some(keyed), Some(store)) = (&view.keyed, &mut self.store) else {
+            return Ok(delta.iter().filter(|batch| batch.num_rows() > 0).cloned().collect());
+        };
+        let closes = self.closes && self.mode != OutputMode::Complete;
+        let late = late_before_ms.filter(|_| closes);
+        let ended = final_before_ms.filter(|_| closes);
+        apply(keyed, store, self.mode, delta, late, ended).await.map_err(|error| job_error(&view.info.name, &error))
     }
+}
+
+/// States without the windows that ended.
+fn open(keyed: &Keyed, states: &[RecordBatch], ended_ms: Option<i64>) -> PlanResult<Vec<RecordBatch>> {
+    match ended_ms {
+        Some(ended_ms) => states.iter().map(|batch| without_ended(&keyed.aggregation, batch, ended_ms)).collect(),
+        None => Ok(states.to_vec()),
+    }
+}
+
+async fn apply(
+    keyed: &Keyed,
+    store: &mut Store,
+    mode: OutputMode,
+    delta: &[RecordBatch],
+    late_ms: Option<i64>,
+    ended_ms: Option<i64>,
+) -> PlanResult<Vec<RecordBatch>> {
+    let aggregation = &keyed.aggregation;
+    let changed = store.merge(aggregation, &open(keyed, delta, late_ms)?)?;
+    let ended = match ended_ms {
+        Some(ended_ms) => Some(store.evict(aggregation, ended_ms)?),
+        None => None,
+    };
+    let states = match mode {
+        OutputMode::Update => changed,
+        OutputMode::Append => match ended {
+            Some(ended) => ended,
+            None => return Ok(Vec::new()),
+        },
+        OutputMode::Complete if changed.num_rows() == 0 => return Ok(Vec::new()),
+        OutputMode::Complete => store.all(aggregation)?,
+    };
+    if states.num_rows() == 0 {
+        return Ok(Vec::new());
+    }
+    keyed.upper.run(&aggregation.answer(&states)?).await
 }

@@ -1,0 +1,187 @@
+//! The SQL session: Spark's dialect and functions, DataFusion's where Spark's are the same, and ours.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array};
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use datafusion::common::config::Dialect;
+use datafusion::common::{DFSchema, Result, ScalarValue, exec_err};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::session_state::SessionState;
+use datafusion::functions_aggregate::approx_distinct::approx_distinct_udaf;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    binary_expr, cast,
+};
+use datafusion::optimizer::Optimizer;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+use datafusion_spark::planner::SparkFunctionPlanner;
+
+use crate::{extreme, sum, window};
+
+/// Rows per batch inside a plan.
+pub const BATCH_ROWS: usize = 8192;
+
+/// Rules that take a shortcut past the aggregate's states, or would move its keys.
+const LOGICAL_RULES_OFF: [&str; 2] = ["single_distinct_aggregation_to_group_by", "eliminate_group_by_constant"];
+/// Rules that answer from statistics or stop before all input was seen.
+const PHYSICAL_RULES_OFF: [&str; 3] = ["aggregate_statistics", "LimitedDistinctAggregation", "LimitAggregation"];
+
+/// A session without tables.
+pub fn session() -> SessionState {
+    let mut config =
+        SessionConfig::new().with_target_partitions(1).with_batch_size(BATCH_ROWS).with_information_schema(false);
+    let options = config.options_mut();
+    options.sql_parser.dialect = Dialect::Spark;
+    // Names are resolved without regard to case before planning (see `sql`).
+    options.sql_parser.enable_ident_normalization = false;
+    options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.execution.enable_ansi_mode = true;
+    options.execution.time_zone = Some("UTC".into());
+    // Dynamic filters keep state in the plan, and plans are run again and again.
+    options.optimizer.enable_dynamic_filter_pushdown = false;
+    options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+    options.optimizer.enable_join_dynamic_filter_pushdown = false;
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    options.optimizer.enable_topk_aggregation = false;
+
+    let mut logical = Optimizer::new().rules;
+    logical.retain(|rule| !LOGICAL_RULES_OFF.contains(&rule.name()));
+    let mut physical = PhysicalOptimizer::new().rules;
+    physical.retain(|rule| !PHYSICAL_RULES_OFF.contains(&rule.name()));
+
+    let mut builder = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_optimizer_rules(logical)
+        .with_physical_optimizer_rules(physical);
+    let planners = builder.expr_planners().get_or_insert_with(Vec::new);
+    planners.insert(0, Arc::new(SparkFunctionPlanner));
+    planners.insert(0, Arc::new(SparkArithmetic));
+    let scalars = builder.scalar_functions().get_or_insert_with(Vec::new);
+    scalars.extend(datafusion_spark::all_default_scalar_functions());
+    scalars.extend(window::functions());
+    let aggregates = builder.aggregate_functions().get_or_insert_with(Vec::new);
+    aggregates.extend(sum::functions());
+    aggregates.extend(extreme::functions());
+    aggregates.push(Arc::new(approx_distinct_udaf().as_ref().clone().with_aliases(["approx_count_distinct"])));
+    builder.build()
+}
+
+/// Spark's `/` (fractions, also of integers) and `DIV`, and its refusal to divide a double by zero.
+#[derive(Debug)]
+struct SparkArithmetic;
+
+impl ExprPlanner for SparkArithmetic {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let is =
+            |side: &Expr, test: fn(&DataType) -> bool| side.get_type(schema).is_ok_and(|data_type| test(&data_type));
+        let float = |side: &Expr| is(side, DataType::is_floating);
+        let whole = |side: &Expr| is(side, |t| t.is_integer() || *t == DataType::Null);
+        match expr.op {
+            BinaryOperator::Divide
+                if float(&expr.left) || float(&expr.right) || (whole(&expr.left) && whole(&expr.right)) =>
+            {
+                let divisor = ScalarUDF::from(NotZero::new()).call(vec![cast(expr.right, DataType::Float64)]);
+                Ok(PlannerResult::Planned(cast(expr.left, DataType::Float64) / divisor))
+            }
+            BinaryOperator::MyIntegerDivide => {
+                Ok(PlannerResult::Planned(cast(binary_expr(expr.left, Operator::Divide, expr.right), DataType::Int64)))
+            }
+            _ => Ok(PlannerResult::Original(expr)),
+        }
+    }
+}
+
+/// Passes a divisor on, unless it is zero.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct NotZero {
+    signature: Signature,
+}
+
+impl NotZero {
+    fn new() -> Self {
+        Self { signature: Signature::exact(vec![DataType::Float64], Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for NotZero {
+    fn name(&self) -> &str {
+        "not_zero"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Float64)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let zero = match &args.args[0] {
+            ColumnarValue::Scalar(ScalarValue::Float64(value)) => *value == Some(0.0),
+            ColumnarValue::Scalar(_) => false,
+            ColumnarValue::Array(array) => {
+                let values = array.as_primitive::<Float64Type>();
+                values.iter().flatten().any(|value| value == 0.0)
+            }
+        };
+        if zero {
+            return exec_err!("division by zero");
+        }
+        Ok(args.args[0].clone())
+    }
+}
+
+/// One zero and one NaN, so that floats that are equal in Spark's sense are equal as group keys.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Normalize {
+    signature: Signature,
+}
+
+impl Normalize {
+    /// `expr`, a float, as a key.
+    pub fn call(expr: Expr) -> Expr {
+        let signature = Signature::uniform(1, vec![DataType::Float32, DataType::Float64], Volatility::Immutable);
+        ScalarUDF::from(Self { signature }).call(vec![expr])
+    }
+}
+
+impl ScalarUDFImpl for Normalize {
+    fn name(&self) -> &str {
+        "normalize_nan_and_zero"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        Ok(arguments[0].clone())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let array = args.args[0].to_array(args.number_rows)?;
+        let normal: ArrayRef = match array.data_type() {
+            DataType::Float32 => {
+                let values: Float32Array = array
+                    .as_primitive::<Float32Type>()
+                    .unary(|value| if value.is_nan() { f32::NAN } else { value + 0.0 });
+                Arc::new(values)
+            }
+            DataType::Float64 => {
+                let values: Float64Array = array
+                    .as_primitive::<Float64Type>()
+                    .unary(|value| if value.is_nan() { f64::NAN } else { value + 0.0 });
+                Arc::new(values)
+            }
+            other => return exec_err!("not a float: {other}"),
+        };
+        Ok(ColumnarValue::Array(normal))
+    }
+}

@@ -1,0 +1,359 @@
+//! Partial states by group: what an epoch's rows add up to, how states merge, and what they answer.
+//!
+//! The same group table and accumulators carry all three, so a state means the same everywhere.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
+    UInt32Array, new_empty_array,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::{SortColumn, lexsort_to_indices, take, take_record_batch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use datafusion::common::{Result, exec_err, internal_err};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
+use datafusion::physical_plan::aggregates::order::GroupOrdering;
+
+use crate::leaf::nullable;
+use crate::window::Spans;
+
+/// A window among the group keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WindowKey {
+    /// Which key.
+    pub index: usize,
+    /// How time is cut.
+    pub spans: Spans,
+}
+
+/// What a view aggregates: keys, functions, and the schemas of states and of answers.
+#[derive(Debug, Clone)]
+pub struct Aggregation {
+    key_schema: SchemaRef,
+    functions: Vec<Arc<AggregateFunctionExpr>>,
+    state_types: Vec<Vec<DataType>>,
+    /// Keys, then each function's state.
+    pub delta_schema: SchemaRef,
+    /// Keys, then each function's answer.
+    pub answer_schema: SchemaRef,
+    /// The key that is a window, if there is one.
+    pub window: Option<WindowKey>,
+}
+
+/// How an aggregate's input becomes keys and arguments.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    arguments: Vec<Vec<Arc<dyn PhysicalExpr>>>,
+    filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
+}
+
+impl Inputs {
+    /// The expressions of a planned aggregate.
+    pub fn of(plan: &AggregateExec) -> Self {
+        Self {
+            keys: plan.group_expr().input_exprs(),
+            arguments: plan.aggr_expr().iter().map(|function| function.expressions()).collect(),
+            filters: plan.filter_expr().to_vec(),
+        }
+    }
+
+    /// The keys of each row.
+    pub fn keys(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        evaluate(&self.keys, batch)
+    }
+}
+
+fn evaluate(exprs: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    exprs.iter().map(|expr| expr.evaluate(batch)?.into_array(batch.num_rows())).collect()
+}
+
+impl Aggregation {
+    /// What a planned aggregate computes.
+    pub fn of(plan: &AggregateExec, window: Option<WindowKey>) -> Result<Self> {
+        if plan.group_expr().has_grouping_set() {
+            return internal_err!("grouping sets were refused before");
+        }
+        let functions = plan.aggr_expr().to_vec();
+        let key_schema = nullable(plan.group_expr().group_schema(&plan.input_schema())?.as_ref());
+        let mut names = Names::default();
+        let mut delta: Vec<Field> = Vec::new();
+        let mut answer: Vec<Field> = Vec::new();
+        for key in key_schema.fields() {
+            let name = names.unique(key.name());
+            delta.push(Field::new(&name, key.data_type().clone(), true));
+            answer.push(Field::new(&name, key.data_type().clone(), true));
+        }
+        let mut state_types = Vec::new();
+        for function in &functions {
+            let states = function.state_fields()?;
+            for state in &states {
+                delta.push(Field::new(names.unique(state.name()), state.data_type().clone(), true));
+            }
+            state_types.push(states.iter().map(|state| state.data_type().clone()).collect());
+            answer.push(Field::new(function.name(), function.field().data_type().clone(), true));
+        }
+        Ok(Self {
+            key_schema,
+            functions,
+            state_types,
+            delta_schema: Arc::new(Schema::new(delta)),
+            answer_schema: Arc::new(Schema::new(answer)),
+            window,
+        })
+    }
+
+    /// How many of the columns are keys.
+    pub fn keys(&self) -> usize {
+        self.key_schema.fields().len()
+    }
+
+    /// Merges states, oldest first, to one row per key.
+    pub fn merge<'a>(&self, parts: impl IntoIterator<Item = &'a RecordBatch>) -> Result<RecordBatch> {
+        let mut groups = Groups::new(self)?;
+        for part in parts {
+            groups.merge(part)?;
+        }
+        groups.into_states()
+    }
+
+    /// What merged states answer: one row per key, and one row in all where there are no keys.
+    pub fn answer(&self, states: &RecordBatch) -> Result<RecordBatch> {
+        let mut groups = Groups::new(self)?;
+        groups.merge(states)?;
+        groups.into_answers()
+    }
+
+    /// Copies the states of panes to the windows that contain them.
+    fn expand(&self, states: RecordBatch, window: WindowKey) -> Result<RecordBatch> {
+        let panes = states.column(window.index).as_primitive::<TimestampMicrosecondType>();
+        let (mut rows, mut starts) = (Vec::new(), Vec::new());
+        for (row, pane) in panes.values().iter().enumerate() {
+            for start in window.spans.windows_of(*pane) {
+                rows.push(row as u32);
+                starts.push(start);
+            }
+        }
+        let copied = take_record_batch(&states, &UInt32Array::from(rows))?;
+        let mut columns = copied.columns().to_vec();
+        columns[window.index] = Arc::new(TimestampMicrosecondArray::from(starts));
+        let expanded = RecordBatch::try_new(states.schema(), columns)?;
+        self.merge([&expanded])
+    }
+}
+
+/// Column names, made unique by a number.
+#[derive(Default)]
+struct Names(std::collections::HashMap<String, usize>);
+
+impl Names {
+    fn unique(&mut self, name: &str) -> String {
+        let uses = self.0.entry(name.to_owned()).or_default();
+        *uses += 1;
+        if *uses == 1 { name.to_owned() } else { format!("{name}#{uses}") }
+    }
+}
+
+/// A table of groups and their accumulators.
+pub struct Groups<'a> {
+    aggregation: &'a Aggregation,
+    table: Table,
+}
+
+/// The owned part of [`Groups`], for those that keep it over several calls.
+pub struct Table {
+    values: Option<Box<dyn GroupValues>>,
+    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    of_row: Vec<usize>,
+    rows_seen: bool,
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(aggregation: &Aggregation) -> Result<Self> {
+        let values = match aggregation.keys() {
+            0 => None,
+            _ => Some(new_group_values(aggregation.key_schema.clone(), &GroupOrdering::None)?),
+        };
+        let accumulators = aggregation
+            .functions
+            .iter()
+            .map(|function| {
+                if function.groups_accumulator_supported() {
+                    return function.create_groups_accumulator();
+                }
+                let function = function.clone();
+                let factory = move || function.create_accumulator();
+                Ok(Box::new(GroupsAccumulatorAdapter::new(factory)) as Box<dyn GroupsAccumulator>)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { values, accumulators, of_row: Vec::new(), rows_seen: false })
+    }
+
+    /// Finds the groups of rows; gives how many there are now.
+    fn intern(&mut self, keys: &[ArrayRef], rows: usize) -> Result<usize> {
+        self.rows_seen |= rows > 0;
+        match &mut self.values {
+            Some(values) => {
+                values.intern(keys, &mut self.of_row)?;
+                Ok(values.len())
+            }
+            None => {
+                self.of_row.clear();
+                self.of_row.resize(rows, 0);
+                Ok(1)
+            }
+        }
+    }
+
+    /// Adds rows, whose keys are given.
+    pub fn update(&mut self, inputs: &Inputs, keys: &[ArrayRef], batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let total = self.intern(keys, batch.num_rows())?;
+        let each = self.accumulators.iter_mut().zip(&inputs.arguments).zip(&inputs.filters);
+        for ((accumulator, arguments), filter) in each {
+            let arguments = evaluate(arguments, batch)?;
+            let filter = match filter {
+                Some(filter) => Some(filter.evaluate(batch)?.into_array(batch.num_rows())?),
+                None => None,
+            };
+            let filter: Option<&BooleanArray> = filter.as_ref().and_then(|filter| filter.as_boolean_opt());
+            accumulator.update_batch(&arguments, &self.of_row, filter, total)?;
+        }
+        Ok(())
+    }
+
+    /// Adds states.
+    pub fn merge(&mut self, aggregation: &Aggregation, states: &RecordBatch) -> Result<()> {
+        let keys = aggregation.keys();
+        if states.num_columns() != aggregation.delta_schema.fields().len() {
+            return exec_err!(
+                "a state has {} columns and not {}",
+                states.num_columns(),
+                aggregation.delta_schema.fields().len()
+            );
+        }
+        if states.num_rows() == 0 {
+            return Ok(());
+        }
+        let total = self.intern(&states.columns()[..keys], states.num_rows())?;
+        let mut from = keys;
+        for (accumulator, types) in self.accumulators.iter_mut().zip(&aggregation.state_types) {
+            let columns = &states.columns()[from..from + types.len()];
+            for (column, data_type) in columns.iter().zip(types) {
+                if column.data_type() != data_type {
+                    return exec_err!("a state is {} and not {data_type}", column.data_type());
+                }
+            }
+            accumulator.merge_batch(columns, &self.of_row, total)?;
+            from += types.len();
+        }
+        Ok(())
+    }
+
+    fn emit_keys(&mut self) -> Result<Vec<ArrayRef>> {
+        match &mut self.values {
+            Some(values) if values.is_empty() => Ok(Vec::new()),
+            Some(values) => values.emit(EmitTo::All),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Takes all states out, one row per group, in the order in which groups were first seen.
+    pub fn take_states(&mut self, aggregation: &Aggregation) -> Result<RecordBatch> {
+        if !std::mem::take(&mut self.rows_seen) {
+            return Ok(RecordBatch::new_empty(aggregation.delta_schema.clone()));
+        }
+        let mut columns = self.emit_keys()?;
+        for accumulator in &mut self.accumulators {
+            for state in accumulator.state(EmitTo::All)? {
+                columns.push(canonical(state)?);
+            }
+        }
+        batch(&aggregation.delta_schema, columns, 1)
+    }
+}
+
+impl<'a> Groups<'a> {
+    /// No groups.
+    pub fn new(aggregation: &'a Aggregation) -> Result<Self> {
+        Ok(Self { aggregation, table: Table::new(aggregation)? })
+    }
+
+    /// Adds states.
+    pub fn merge(&mut self, states: &RecordBatch) -> Result<()> {
+        self.table.merge(self.aggregation, states)
+    }
+
+    /// The merged states, one row per group.
+    pub fn into_states(mut self) -> Result<RecordBatch> {
+        self.table.take_states(self.aggregation)
+    }
+
+    /// The answers, one row per group; a global aggregate answers even where it saw no row.
+    fn into_answers(mut self) -> Result<RecordBatch> {
+        let schema = &self.aggregation.answer_schema;
+        if !self.table.rows_seen {
+            if self.aggregation.keys() > 0 {
+                return Ok(RecordBatch::new_empty(schema.clone()));
+            }
+            let each = self.table.accumulators.iter_mut().zip(&self.aggregation.state_types);
+            for (accumulator, types) in each {
+                let none: Vec<ArrayRef> = types.iter().map(new_empty_array).collect();
+                accumulator.merge_batch(&none, &[], 1)?;
+            }
+        }
+        let mut columns = self.table.emit_keys()?;
+        for accumulator in &mut self.table.accumulators {
+            columns.push(accumulator.evaluate(EmitTo::All)?);
+        }
+        batch(schema, columns, 1)
+    }
+}
+
+/// The states of a finished epoch: of windows, where rows were grouped by panes.
+pub fn finish(aggregation: &Aggregation, table: &mut Table) -> Result<RecordBatch> {
+    let states = table.take_states(aggregation)?;
+    match aggregation.window {
+        Some(window) if !window.spans.tumbling() => aggregation.expand(states, window),
+        _ => Ok(states),
+    }
+}
+
+fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows_without_columns: usize) -> Result<RecordBatch> {
+    let rows = columns.first().map_or(rows_without_columns, |column| column.len());
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+}
+
+/// A set kept as a list gets one order, so that equal states have equal bits.
+fn canonical(state: ArrayRef) -> Result<ArrayRef> {
+    let Some(list) = state.as_list_opt::<i32>() else {
+        return Ok(state);
+    };
+    let DataType::List(field) = state.data_type() else {
+        return Ok(state);
+    };
+    let offsets = list.value_offsets();
+    let first = offsets[0];
+    let length = offsets[offsets.len() - 1] - first;
+    let values = list.values().slice(first as usize, length as usize);
+    let rows = offsets.windows(2).enumerate();
+    let of_value = rows.flat_map(|(row, span)| std::iter::repeat_n(row as u32, (span[1] - span[0]) as usize));
+    let by = |values: ArrayRef| SortColumn { values, options: None };
+    let order = lexsort_to_indices(&[by(Arc::new(UInt32Array::from_iter_values(of_value))), by(values.clone())], None)?;
+    let offsets = offsets.iter().map(|offset| offset - first).collect::<Vec<_>>();
+    Ok(Arc::new(ListArray::new(
+        field.clone(),
+        OffsetBuffer::new(offsets.into()),
+        take(&values, &order, None)?,
+        list.nulls().cloned(),
+    )))
+}
