@@ -47,6 +47,12 @@ pub struct Subject<'a> {
 }
 
 impl Answer {
+    /// An answer of these rows; `keys` are the columns that are a row's key.
+    pub fn new(rows: RecordBatch, keys: Vec<usize>) -> Self {
+        let index = OnceLock::new();
+        Self { rows, keys, index }
+    }
+
     /// Rows by key, made at first use.
     pub fn index(&self) -> Result<&Index, Problem> {
         self.index.get_or_init(|| Index::new(self)).as_ref().map_err(Problem::clone)
@@ -174,7 +180,7 @@ impl Answers {
             }
             _ => vec![],
         };
-        Ok(Arc::new(Answer { rows, keys, index: OnceLock::new() }))
+        Ok(Arc::new(Answer::new(rows, keys)))
     }
 }
 
