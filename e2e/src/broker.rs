@@ -256,10 +256,20 @@ impl Broker {
         producer
     }
 
-    /// The first offset, and the one after the last, of a partition (transactions that are open count).
-    pub fn watermarks(&self, topic: &str, partition: i32) -> (i64, i64) {
-        let client: BaseConsumer = self.config().create().expect("a client can be made");
-        client.fetch_watermarks(topic, partition, PATIENCE).expect("the partition has offsets")
+    /// Waits until a partition is decided up to this offset (exclusive): the end of a transaction is told to its
+    /// producer before it is in the partition.
+    pub fn wait_until_decided(&self, topic: &str, partition: i32, end: i64) {
+        let client: BaseConsumer =
+            self.config().set("isolation.level", "read_committed").create().expect("a client can be made");
+        let began = Instant::now();
+        loop {
+            let (_, found) = client.fetch_watermarks(topic, partition, PATIENCE).expect("the partition has offsets");
+            if found >= end {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{topic}-{partition} is decided up to {found}, not up to {end}");
+            std::thread::sleep(PROBE);
+        }
     }
 
     /// Every committed record of a topic as of now, by partition and offset.

@@ -1,34 +1,623 @@
-//! The Kafka source and sink against a real broker.
+//! The Kafka source and sink against a real broker: offsets, restarts, transactions, retention, fencing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use braid_connect::{Output, SourceContext};
+use braid_kernel::{Offsets, Rows, SinkError, Source, SourceError, SourcePlan, SourceState};
+use braid_spec::model::{self, Format, Kafka, OnBadRecord, OutputMode, SinkKind, SourceKind, StartingOffsets};
+use futures::StreamExt;
+use rdkafka::producer::Producer;
 
 use crate::braid::PATIENCE;
 use crate::broker::{Broker, send};
-use rdkafka::producer::Producer;
+
+/// A source under test, and what the kernel would remember of it.
+struct Reading {
+    source: Box<dyn Source>,
+    state: SourceState,
+}
+
+/// What a test chooses of a source.
+#[derive(Clone)]
+struct Choice {
+    starting: StartingOffsets,
+    most: Option<u64>,
+    fails: bool,
+    schema: SchemaRef,
+    projection: Option<Vec<String>>,
+}
+
+impl Default for Choice {
+    fn default() -> Self {
+        Self {
+            starting: StartingOffsets::Earliest,
+            most: None,
+            fails: true,
+            schema: schema(&[("n", DataType::Int64)]),
+            projection: None,
+        }
+    }
+}
+
+fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
+    let fields = columns.iter().map(|(name, of)| Field::new(*name, of.clone(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+impl Reading {
+    fn of(broker: &Broker, topic: &str, choice: &Choice) -> Self {
+        let kafka = Kafka {
+            brokers: broker.address().to_owned(),
+            subscribe: vec![topic.to_owned()],
+            starting_offsets: choice.starting.clone(),
+            max_offsets_per_trigger: choice.most,
+            fail_on_data_loss: choice.fails,
+            client: BTreeMap::new(),
+        };
+        let spec = model::Source {
+            from: SourceKind::Kafka(kafka),
+            format: Format::Json,
+            schema: choice.schema.clone(),
+            watermark: None,
+            on_bad_record: OnBadRecord::DeadLetter,
+        };
+        let context = SourceContext {
+            name: "numbers".to_owned(),
+            journal: Arc::new(braid_kernel::memory::MemoryStore::default()),
+            projection: choice.projection.clone(),
+            batch_rows: 100,
+            epoch_rows: 1_000_000,
+        };
+        let open = braid_connect::source(&spec, context).expect("the source opens");
+        Self { source: open.source, state: SourceState::default() }
+    }
+
+    /// The same deployment after a restart: what was committed is known, nothing else.
+    fn restarted(self, broker: &Broker, topic: &str, choice: &Choice) -> Self {
+        Self { state: self.state, ..Self::of(broker, topic, choice) }
+    }
+
+    /// Plans, trying again as the kernel does.
+    async fn plan(&mut self) -> Result<Option<SourcePlan>, SourceError> {
+        let began = Instant::now();
+        loop {
+            match self.source.plan(&self.state).await {
+                Err(SourceError::Retry(_)) if began.elapsed() < PATIENCE => {}
+                planned => return planned,
+            }
+        }
+    }
+
+    async fn rows(&mut self, plan: &SourcePlan) -> Result<Vec<Rows>, SourceError> {
+        let mut stream = self.source.read(plan).await?;
+        let mut all = Vec::new();
+        while let Some(rows) = stream.next().await {
+            all.push(rows?);
+        }
+        Ok(all)
+    }
+
+    /// Reads a plan, trying again as the kernel does.
+    async fn read(&mut self, plan: &SourcePlan) -> Result<Vec<Rows>, SourceError> {
+        let began = Instant::now();
+        loop {
+            match self.rows(plan).await {
+                Err(SourceError::Retry(_)) if began.elapsed() < PATIENCE => {}
+                read => return read,
+            }
+        }
+    }
+
+    /// One epoch, committed; `None` where there is nothing new.
+    async fn epoch(&mut self) -> Option<(SourcePlan, Vec<Rows>)> {
+        let plan = self.plan().await.expect("it can be planned")?;
+        let rows = self.read(&plan).await.expect("it can be read");
+        self.state.advance(&plan);
+        Some((plan, rows))
+    }
+
+    /// Everything that is there, epoch by epoch.
+    async fn drain(&mut self) -> Vec<i64> {
+        let mut all = Vec::new();
+        while let Some((_, rows)) = self.epoch().await {
+            all.extend(numbers(&rows));
+        }
+        all
+    }
+}
+
+/// The first column.
+fn numbers(rows: &[Rows]) -> Vec<i64> {
+    rows.iter().flat_map(|rows| rows.batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
+}
+
+fn records(range: std::ops::Range<i64>) -> Vec<String> {
+    range.map(|n| format!("{{\"n\": {n}}}")).collect()
+}
+
+fn offsets(pairs: &[(&str, i32, i64)]) -> Offsets {
+    pairs.iter().map(|(topic, partition, offset)| (format!("{topic}-{partition}"), *offset)).collect()
+}
+
+/// Leaves an aborted transaction in partition 0, which then ends there.
+fn abort(broker: &Broker, topic: &str, values: Vec<String>, end: i64) {
+    let producer = broker.transactional(&format!("abort-{topic}"));
+    producer.begin_transaction().expect("a transaction begins");
+    send(&producer, topic, 0, values);
+    producer.flush(PATIENCE).expect("it is delivered");
+    producer.abort_transaction(PATIENCE).expect("it is aborted");
+    broker.wait_until_decided(topic, 0, end);
+}
 
 #[test]
 fn the_harness_starts_kills_restarts_and_feeds_a_broker() {
-    let began = std::time::Instant::now();
     let mut broker = Broker::start();
-    eprintln!("started in {:?}", began.elapsed());
     let topic = broker.fresh_topic("harness", 2);
     broker.produce(&topic, 0, ["a", "b"]);
-    let producer = broker.transactional("harness");
-    producer.begin_transaction().expect("a transaction begins");
-    send(&producer, &topic, 1, ["never seen"]);
-    producer.flush(PATIENCE).expect("delivered");
-    producer.abort_transaction(PATIENCE).expect("aborted");
+    abort(&broker, &topic, vec!["never seen".to_owned()], 4);
     broker.kill();
-    let began = std::time::Instant::now();
     broker.restart();
-    eprintln!("restarted in {:?}", began.elapsed());
-    let began = std::time::Instant::now();
-    broker.stop();
-    eprintln!("stopped in {:?}", began.elapsed());
-    let began = std::time::Instant::now();
-    broker.restart();
-    eprintln!("restarted in {:?}", began.elapsed());
     broker.produce(&topic, 1, ["c"]);
+    broker.stop();
+    broker.restart();
     let records = broker.records(&topic);
     let texts: Vec<&str> = records.iter().map(|record| record.text()).collect();
     assert_eq!(texts, ["a", "b", "c"]);
-    assert_eq!(broker.watermarks(&topic, 1), (0, 3), "one aborted, its marker, one record");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn epochs_follow_each_other_without_a_gap_and_say_where_each_row_was() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("offsets", 2);
+    broker.produce(&topic, 0, records(0..250));
+    broker.produce(&topic, 1, records(1000..1003));
+    let mut reading = Reading::of(broker, &topic, &Choice::default());
+    let (plan, rows) = reading.epoch().await.expect("there are records");
+    assert_eq!(plan.start, offsets(&[(&topic, 0, 0), (&topic, 1, 0)]));
+    assert_eq!(plan.end, offsets(&[(&topic, 0, 250), (&topic, 1, 3)]));
+    assert!(!plan.more);
+    assert_eq!(numbers(&rows), (0..250).chain(1000..1003).collect::<Vec<_>>());
+    for rows in &rows {
+        assert!(rows.batch.num_rows() <= 100, "a batch is bounded");
+        let base = if *rows.partition == *format!("{topic}-1") { 1000 } else { 0 };
+        let found: Vec<i64> = rows.offsets.values().iter().map(|offset| offset + base).collect();
+        assert_eq!(found, numbers(std::slice::from_ref(rows)));
+    }
+    assert!(reading.epoch().await.is_none());
+    for round in 1..20 {
+        broker.produce(&topic, 0, records(round * 1000..round * 1000 + 7));
+        let (plan, rows) = reading.epoch().await.expect("there are new records");
+        assert_eq!(plan.end.len(), 1, "the other partition has nothing new");
+        assert_eq!(numbers(&rows), (round * 1000..round * 1000 + 7).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_of_before_a_restart_is_read_again_exactly() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("replay", 1);
+    broker.produce(&topic, 0, records(0..1000));
+    let choice = Choice { most: Some(300), ..Choice::default() };
+    let mut reading = Reading::of(broker, &topic, &choice);
+    reading.epoch().await.expect("the first");
+    let plan = reading.plan().await.expect("it can be planned").expect("the second");
+    assert!(plan.more);
+    let mut stream = reading.source.read(&plan).await.expect("it begins");
+    let some = stream.next().await.expect("a batch").expect("it is read");
+    assert_eq!(numbers(&[some]), (300..400).collect::<Vec<_>>());
+    drop(stream);
+    // In the same process …
+    assert_eq!(numbers(&reading.read(&plan).await.expect("again")), (300..600).collect::<Vec<_>>());
+    // … and in the next, while more comes.
+    broker.produce(&topic, 0, records(1000..1100));
+    let mut reading = reading.restarted(broker, &topic, &choice);
+    assert_eq!(numbers(&reading.read(&plan).await.expect("again")), (300..600).collect::<Vec<_>>());
+    reading.state.advance(&plan);
+    assert_eq!(reading.drain().await, (600..1100).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aborted_and_open_transactions_are_invisible_and_nothing_waits_for_them() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("transactions", 1);
+    broker.produce(&topic, 0, records(0..3));
+    abort(broker, &topic, records(100..150), 54);
+    let mut reading = Reading::of(broker, &topic, &Choice::default());
+    let (plan, rows) = reading.epoch().await.expect("there are records");
+    assert_eq!(plan.end, offsets(&[(&topic, 0, 54)]), "three, fifty aborted, their marker");
+    assert_eq!(numbers(&rows), [0, 1, 2]);
+    // A range of nothing but an aborted transaction.
+    abort(broker, &topic, records(200..210), 65);
+    let (_, rows) = reading.epoch().await.expect("offsets have moved");
+    assert_eq!(numbers(&rows), [0i64; 0]);
+
+    let producer = broker.transactional(&format!("open-{topic}"));
+    producer.begin_transaction().expect("a transaction begins");
+    send(&producer, &topic, 0, records(300..310));
+    producer.flush(PATIENCE).expect("it is delivered");
+    broker.produce(&topic, 0, records(400..402));
+    assert!(reading.epoch().await.is_none(), "behind an open transaction nothing is decided");
+    producer.commit_transaction(PATIENCE).expect("it is committed");
+    broker.wait_until_decided(&topic, 0, 78);
+    let (_, rows) = reading.epoch().await.expect("it is decided");
+    assert_eq!(numbers(&rows), (300..310).chain(400..402).collect::<Vec<_>>());
+
+    // Ranges that end anywhere in all this.
+    let choice = Choice { most: Some(7), ..Choice::default() };
+    let all = Reading::of(broker, &topic, &choice).drain().await;
+    assert_eq!(all, (0..3).chain(300..310).chain(400..402).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_killed_and_comes_back_costs_nothing() {
+    let mut broker = Broker::start();
+    let topic = broker.fresh_topic("outage", 3);
+    for partition in 0..3 {
+        let base = i64::from(partition) * 100_000;
+        broker.produce(&topic, partition, records(base..base + 20_000));
+    }
+    let choice = Choice { most: Some(25_000), ..Choice::default() };
+    let mut reading = Reading::of(&broker, &topic, &choice);
+    let mut all = numbers(&reading.epoch().await.expect("the first").1);
+    // In the middle of a read.
+    let plan = reading.plan().await.expect("it can be planned").expect("the second");
+    let mut stream = reading.source.read(&plan).await.expect("it begins");
+    let mut read = vec![stream.next().await.expect("a batch").expect("it is read")];
+    broker.kill();
+    broker.restart();
+    let mut whole = true;
+    while let Some(rows) = stream.next().await {
+        match rows {
+            Ok(rows) => read.push(rows),
+            Err(error) => {
+                assert!(matches!(error, SourceError::Retry(_)), "{error}");
+                whole = false;
+            }
+        }
+    }
+    if !whole {
+        read = reading.read(&plan).await.expect("it can be read again");
+    }
+    all.extend(numbers(&read));
+    reading.state.advance(&plan);
+    // While it is away.
+    broker.kill();
+    let away = reading.source.plan(&reading.state).await;
+    assert!(matches!(away, Err(SourceError::Retry(_))), "{away:?}");
+    broker.restart();
+    all.extend(reading.drain().await);
+    all.sort_unstable();
+    let wanted: Vec<i64> = [0, 100_000, 200_000].into_iter().flat_map(|base| base..base + 20_000).collect();
+    assert!(all == wanted, "{} rows of {}", all.len(), wanted.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_removed_by_retention_are_an_error_or_a_warning() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("retention", 1);
+    broker.produce(&topic, 0, records(0..100));
+    let strict = Choice { most: Some(10), ..Choice::default() };
+    let lenient = Choice { fails: false, ..strict.clone() };
+    let mut reading = Reading::of(broker, &topic, &strict);
+    reading.epoch().await.expect("the first");
+    let planned = reading.plan().await.expect("it can be planned").expect("the second");
+    broker.delete_records(&topic, 0, 15);
+
+    let mut reading = reading.restarted(broker, &topic, &strict);
+    let error = reading.plan().await.expect_err("five records are gone");
+    assert!(matches!(error, SourceError::DataLoss(_)), "{error}");
+    for part in [&*topic, "partition 0", "offset 10", "15 to 100"] {
+        assert!(error.to_string().contains(part), "{part} is not in: {error}");
+    }
+    let error = reading.read(&planned).await.expect_err("five records are gone");
+    assert!(matches!(error, SourceError::DataLoss(_)), "{error}");
+
+    let mut reading = reading.restarted(broker, &topic, &lenient);
+    let rows = reading.read(&planned).await.expect("the rest of the planned range is read");
+    assert_eq!(numbers(&rows), (15..20).collect::<Vec<_>>());
+    let (plan, rows) = reading.epoch().await.expect("it goes on where something is");
+    assert_eq!(plan.start, offsets(&[(&topic, 0, 15)]));
+    assert_eq!(numbers(&rows), (15..25).collect::<Vec<_>>());
+    // A planned range that is gone as a whole.
+    let planned = reading.plan().await.expect("it can be planned").expect("the next");
+    broker.delete_records(&topic, 0, 90);
+    let mut reading = reading.restarted(broker, &topic, &lenient);
+    assert_eq!(numbers(&reading.read(&planned).await.expect("nothing is left of it")), [0i64; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_was_made_again_is_an_error_or_read_anew() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("again", 1);
+    broker.produce(&topic, 0, records(0..50));
+    let mut reading = Reading::of(broker, &topic, &Choice::default());
+    reading.epoch().await.expect("the first");
+    broker.delete_topic(&topic);
+    let error = reading.plan().await.expect_err("the topic is gone");
+    assert!(matches!(error, SourceError::DataLoss(_)), "{error}");
+    broker.create_topic(&topic, 1);
+    broker.produce(&topic, 0, records(500..505));
+    let error = reading.plan().await.expect_err("its end is before our start");
+    assert!(matches!(error, SourceError::DataLoss(_)), "{error}");
+    assert!(error.to_string().contains("made again"), "{error}");
+    let lenient = Choice { fails: false, ..Choice::default() };
+    let mut reading = reading.restarted(broker, &topic, &lenient);
+    assert_eq!(reading.drain().await, (500..505).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_are_added_are_read_from_their_beginning() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("growing", 1);
+    broker.produce(&topic, 0, records(0..5));
+    let latest = Choice { starting: StartingOffsets::Latest, ..Choice::default() };
+    let mut reading = Reading::of(broker, &topic, &latest);
+    let (_, rows) = reading.epoch().await.expect("where it begins is kept");
+    assert_eq!(numbers(&rows), [0i64; 0]);
+    broker.add_partitions(&topic, 3);
+    for partition in 0..3 {
+        broker.produce(&topic, partition, records(i64::from(partition) * 10 + 100..i64::from(partition) * 10 + 104));
+    }
+    let wanted: Vec<i64> = [100, 110, 120].into_iter().flat_map(|base| base..base + 4).collect();
+    let mut all = Vec::new();
+    while all.len() < wanted.len() {
+        all.extend(reading.drain().await);
+    }
+    all.sort_unstable();
+    assert_eq!(all, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn latest_begins_where_it_first_looked_also_after_a_restart() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("latest", 2);
+    broker.produce(&topic, 0, records(0..5));
+    let latest = Choice { starting: StartingOffsets::Latest, ..Choice::default() };
+    let mut reading = Reading::of(broker, &topic, &latest);
+    let (plan, _) = reading.epoch().await.expect("where it begins is kept");
+    assert_eq!(plan.end, offsets(&[(&topic, 0, 5), (&topic, 1, 0)]));
+    broker.produce(&topic, 0, records(5..8));
+    broker.produce(&topic, 1, records(50..53));
+    let mut reading = reading.restarted(broker, &topic, &latest);
+    assert_eq!(reading.drain().await, (5..8).chain(50..53).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_offsets_are_where_the_first_start_begins() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("given", 3);
+    for partition in 0..3 {
+        broker.produce(&topic, partition, records(i64::from(partition) * 100..i64::from(partition) * 100 + 10));
+    }
+    let given = |pairs: &[(i32, i64)]| Choice {
+        starting: StartingOffsets::Given(BTreeMap::from([(topic.clone(), pairs.iter().copied().collect())])),
+        ..Choice::default()
+    };
+    let mut reading = Reading::of(broker, &topic, &given(&[(0, 7), (1, -1), (2, -2)]));
+    assert_eq!(reading.drain().await, (7..10).chain(200..210).collect::<Vec<_>>());
+    broker.produce(&topic, 1, records(110..112));
+    assert_eq!(reading.drain().await, [110, 111]);
+    for (wrong, why) in [(given(&[(0, 7), (1, 0)]), "missing"), (given(&[(0, 11), (1, 0), (2, 0)]), "end before 10")] {
+        let error = Reading::of(broker, &topic, &wrong).plan().await.expect_err("it cannot begin there");
+        assert!(matches!(error, SourceError::Fatal(_)) && error.to_string().contains(why), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_is_bounded_in_proportion_to_what_waits() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("bounded", 3);
+    broker.produce(&topic, 0, records(0..600));
+    broker.produce(&topic, 1, records(1000..1300));
+    broker.produce(&topic, 2, records(2000..2001));
+    let choice = Choice { most: Some(90), ..Choice::default() };
+    let mut reading = Reading::of(broker, &topic, &choice);
+    let (plan, rows) = reading.epoch().await.expect("the first");
+    assert_eq!(plan.end, offsets(&[(&topic, 0, 59), (&topic, 1, 29), (&topic, 2, 1)]));
+    assert_eq!(numbers(&rows).len(), 89);
+    let mut all = numbers(&rows);
+    all.extend(reading.drain().await);
+    all.sort_unstable();
+    assert_eq!(all, (0..600).chain(1000..1300).chain(2000..2001).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_beside_a_value_is_a_column_and_what_is_no_row_is_kept() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("beside", 1);
+    let producer: rdkafka::producer::BaseProducer = broker.config().create().expect("a producer");
+    let put = |key: Option<&str>, value: Option<&str>, at: i64| {
+        let mut record = rdkafka::producer::BaseRecord::<str, str>::to(&topic).partition(0).timestamp(at);
+        record.key = key;
+        record.payload = value;
+        producer.send(record).map_err(|(error, _)| error).expect("it is queued");
+    };
+    put(Some("a"), Some("{\n  \"n\": 1\n}"), 1000);
+    put(Some("b"), None, 2000);
+    put(Some("c"), Some("{\"n\": \"x\"}"), 3000);
+    put(None, Some("{\"n\": 4, \"more\": [1]}"), 4000);
+    put(Some("e"), Some("  "), 5000);
+    put(Some("f"), Some("{\"n\": 6}"), 6000);
+    producer.flush(PATIENCE).expect("everything is delivered");
+    let declared = schema(&[
+        ("n", DataType::Int64),
+        ("key", DataType::Utf8),
+        ("topic", DataType::Utf8),
+        ("partition", DataType::Int32),
+        ("offset", DataType::Int64),
+        ("timestamp", DataType::Timestamp(TimeUnit::Microsecond, None)),
+    ]);
+    let choice = Choice { schema: declared.clone(), ..Choice::default() };
+    let (_, rows) = Reading::of(broker, &topic, &choice).epoch().await.expect("there are records");
+    let [rows] = rows.as_slice() else { panic!("one batch, not {}", rows.len()) };
+    assert_eq!(rows.batch.schema(), declared);
+    assert_eq!(numbers(std::slice::from_ref(rows)), [1, 4, 6]);
+    assert_eq!(*rows.batch.column(1).as_string::<i32>(), StringArray::from(vec![Some("a"), None, Some("f")]));
+    assert_eq!(rows.batch.column(2).as_string::<i32>().value(2), topic);
+    assert_eq!(rows.batch.column(3).as_primitive::<Int32Type>().values(), &[0, 0, 0]);
+    assert_eq!(rows.batch.column(4).as_primitive::<Int64Type>().values(), &[0, 3, 5]);
+    let timestamps = rows.batch.column(5).as_primitive::<TimestampMicrosecondType>();
+    assert_eq!(timestamps.values(), &[1_000_000, 4_000_000, 6_000_000]);
+    let bad: Vec<(i64, &[u8])> = rows.bad.iter().map(|bad| (bad.offset, bad.raw.as_slice())).collect();
+    assert_eq!(bad, [(1, &b""[..]), (2, b"{\"n\": \"x\"}"), (4, b"  ")]);
+    assert!(rows.bad[0].reason.contains("tombstone"), "{}", rows.bad[0].reason);
+
+    let needed = Some(vec!["timestamp".to_owned(), "n".to_owned()]);
+    let choice = Choice { schema: declared, projection: needed, ..Choice::default() };
+    let (_, rows) = Reading::of(broker, &topic, &choice).epoch().await.expect("there are records");
+    let fields: Vec<String> = rows[0].batch.schema().fields().iter().map(|field| field.name().clone()).collect();
+    assert_eq!(fields, ["n", "timestamp"]);
+    assert_eq!((rows[0].batch.num_rows(), rows[0].bad.len()), (3, 3), "badness does not depend on who reads");
+}
+
+fn sink(broker: &Broker, topic: &str, history: &str, schema: SchemaRef) -> Box<dyn Output> {
+    let to = SinkKind::Kafka { brokers: broker.address().to_owned(), topic: topic.to_owned(), client: BTreeMap::new() };
+    let open = braid_connect::sink(&format!("test-{topic}"), history, &to, OutputMode::Update, schema);
+    open.expect("the sink opens").output
+}
+
+/// Writes an epoch, trying again as the kernel does.
+async fn write(to: &mut Box<dyn Output>, epoch: u64, rows: std::ops::Range<i64>) -> Result<(), SinkError> {
+    let began = Instant::now();
+    loop {
+        match to.write(epoch, &[counts(rows.clone())]).await {
+            Err(SinkError::Retry(_)) if began.elapsed() < PATIENCE => {}
+            written => return written,
+        }
+    }
+}
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    RecordBatch::try_from_iter(columns).expect("the columns fit")
+}
+
+fn counts(range: std::ops::Range<i64>) -> RecordBatch {
+    batch(vec![("n", Arc::new(Int64Array::from_iter_values(range)))])
+}
+
+fn values(broker: &Broker, topic: &str) -> Vec<String> {
+    let mut values: Vec<String> = broker.records(topic).iter().map(|record| record.text().to_owned()).collect();
+    values.sort_unstable();
+    values
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_that_is_written_again_is_in_the_topic_once() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("once", 2);
+    let rows = counts(0..10);
+    let mut first = sink(broker, &topic, "one", rows.schema());
+    write(&mut first, 0, 0..10).await.expect("epoch 0");
+    write(&mut first, 0, 0..10).await.expect("epoch 0 again");
+    first.write(1, &[]).await.expect("nothing to write");
+    write(&mut first, 2, 10..20).await.expect("epoch 2");
+    drop(first);
+    // After a crash between the write and the manifest's commit.
+    let mut second = sink(broker, &topic, "one", rows.schema());
+    write(&mut second, 2, 10..20).await.expect("epoch 2 again");
+    write(&mut second, 3, 20..25).await.expect("epoch 3");
+    let mut wanted: Vec<String> = (0..25).map(|n| format!("{{\"n\":{n}}}")).collect();
+    wanted.sort_unstable();
+    assert_eq!(values(broker, &topic), wanted);
+    // Another store counts its own epochs.
+    let mut other = sink(broker, &topic, "two", rows.schema());
+    write(&mut other, 3, 90..91).await.expect("epoch 3 of another history");
+    wanted.push("{\"n\":90}".to_owned());
+    wanted.sort_unstable();
+    assert_eq!(values(broker, &topic), wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_was_taken_over_is_fenced() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("fence", 1);
+    let rows = counts(0..1);
+    let mut old = sink(broker, &topic, "one", rows.schema());
+    write(&mut old, 0, 0..1).await.expect("epoch 0");
+    let mut new = sink(broker, &topic, "one", rows.schema());
+    write(&mut new, 1, 1..2).await.expect("epoch 1");
+    let error = write(&mut old, 1, 1..2).await.expect_err("it is fenced");
+    assert!(matches!(error, SinkError::Fatal(_)) && error.to_string().contains("taken over"), "{error}");
+    write(&mut new, 2, 2..3).await.expect("epoch 2");
+    // One that comes back later still finds that others have gone on.
+    let error = write(&mut old, 1, 1..2).await.expect_err("it is behind");
+    assert!(matches!(error, SinkError::Fatal(_)) && error.to_string().contains("taken over"), "{error}");
+    assert_eq!(values(broker, &topic), ["{\"n\":0}", "{\"n\":1}", "{\"n\":2}"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_a_crash_left_open_is_ended_by_the_next_sink() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("crash", 1);
+    let id = format!("braid-test-{topic}");
+    let crashed = broker.transactional(&id);
+    crashed.begin_transaction().expect("a transaction begins");
+    send(&crashed, &topic, 0, ["half of epoch 0"]);
+    crashed.flush(PATIENCE).expect("it is delivered");
+    let mut next = sink(broker, &topic, "one", counts(0..1).schema());
+    write(&mut next, 0, 0..2).await.expect("epoch 0");
+    assert_eq!(values(broker, &topic), ["{\"n\":0}", "{\"n\":1}"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_outlives_its_broker_and_still_writes_once() {
+    let mut broker = Broker::start();
+    let topic = broker.fresh_topic("outage", 1);
+    let rows = counts(0..1);
+    let mut to = sink(&broker, &topic, "one", rows.schema());
+    write(&mut to, 0, 0..100).await.expect("epoch 0");
+    broker.kill();
+    let away = to.write(1, &[counts(100..200)]).await;
+    assert!(matches!(away, Err(SinkError::Retry(_))), "{away:?}");
+    broker.restart();
+    for epoch in 1..3 {
+        let base = i64::try_from(epoch).expect("small") * 100;
+        write(&mut to, epoch, base..base + 100).await.expect("the broker is back");
+    }
+    let mut wanted: Vec<String> = (0..300).map(|n| format!("{{\"n\":{n}}}")).collect();
+    wanted.sort_unstable();
+    assert_eq!(values(&broker, &topic), wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_named_key_and_value_are_the_record() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("pairs", 1);
+    let rows = batch(vec![
+        ("key", Arc::new(StringArray::from(vec![Some("k"), None, Some("gone")]))),
+        ("value", Arc::new(StringArray::from(vec![Some("line\nbreak"), Some("v"), None]))),
+    ]);
+    let mut to = sink(broker, &topic, "one", rows.schema());
+    to.write(0, &[rows]).await.expect("it is written");
+    let records = broker.records(&topic);
+    let found: Vec<(Option<&[u8]>, Option<&[u8]>)> =
+        records.iter().map(|record| (record.key.as_deref(), record.value.as_deref())).collect();
+    assert_eq!(found, [(Some(&b"k"[..]), Some(&b"line\nbreak"[..])), (None, Some(b"v")), (Some(b"gone"), None)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_becomes_a_json_object_that_the_source_reads_back() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("json", 1);
+    let rows = batch(vec![
+        ("n", Arc::new(Int64Array::from(vec![Some(1), None]))),
+        ("text", Arc::new(StringArray::from(vec!["a\n\"b\"", "ü"]))),
+        ("at", Arc::new(arrow::array::TimestampMicrosecondArray::from(vec![1_500_000, 0]))),
+    ]);
+    let mut to = sink(broker, &topic, "one", rows.schema());
+    to.write(0, &[rows.clone()]).await.expect("it is written");
+    assert_eq!(
+        broker.records(&topic).iter().map(|record| record.text().to_owned()).collect::<Vec<_>>(),
+        [
+            "{\"n\":1,\"text\":\"a\\n\\\"b\\\"\",\"at\":\"1970-01-01T00:00:01.500Z\"}",
+            "{\"text\":\"ü\",\"at\":\"1970-01-01T00:00:00Z\"}"
+        ]
+    );
+    let choice = Choice { schema: rows.schema(), ..Choice::default() };
+    let (_, read) = Reading::of(broker, &topic, &choice).epoch().await.expect("there are records");
+    assert_eq!(read[0].batch.columns(), rows.columns());
 }

@@ -1,0 +1,174 @@
+//! One partition's records as librdkafka hands them over: many at a time, borrowed, and with the offsets of its notices.
+//!
+//! The safe consumer gives one record per call and allocates for each; and of "the end was reached" it says no offset,
+//! without which a range that ends in transaction markers or compacted records has no recognisable end.
+#![expect(unsafe_code, reason = "librdkafka's batch interface is C; this file is all that touches it")]
+
+use std::ffi::{CStr, CString};
+use std::ptr::{NonNull, null_mut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::bindings as native;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::kafka::Watch;
+
+/// How many records are taken from librdkafka at a time.
+const TAKE_RECORDS_MAX: usize = 1024;
+
+/// The queue of one partition of a consumer, split from the consumer's own queue.
+pub(crate) struct Queue {
+    queue: NonNull<native::rd_kafka_queue_t>,
+    /// Taken from the queue, ours to free. Those before `at` were seen.
+    taken: Vec<*mut native::rd_kafka_message_t>,
+    at: usize,
+    /// Declared last: it outlives the queue and the records.
+    consumer: Arc<BaseConsumer<Watch>>,
+}
+
+// SAFETY: librdkafka's objects may be used from any thread, and the records that `taken` points to belong to this alone.
+unsafe impl Send for Queue {}
+
+/// What a partition's queue holds.
+pub(crate) enum Event<'a> {
+    Record(Record<'a>),
+    /// There was nothing beyond this offset.
+    End(i64),
+    /// The partition cannot be read at this offset.
+    Failed {
+        code: RDKafkaErrorCode,
+        reason: String,
+    },
+}
+
+/// One record, borrowed from librdkafka's buffer.
+pub(crate) struct Record<'a> {
+    pub(crate) offset: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    message: &'a native::rd_kafka_message_t,
+}
+
+impl Record<'_> {
+    /// Its timestamp in milliseconds since the Unix epoch, if it has one.
+    pub(crate) fn timestamp(&self) -> Option<i64> {
+        let mut kind = native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is alive as long as the record is.
+        let millis = unsafe { native::rd_kafka_message_timestamp(self.message, &mut kind) };
+        (kind != native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE).then_some(millis)
+    }
+}
+
+impl Queue {
+    /// Splits the partition's queue from the consumer's. `None` where the name cannot be a topic.
+    pub(crate) fn split(consumer: &Arc<BaseConsumer<Watch>>, topic: &str, partition: i32) -> Option<Self> {
+        let topic = CString::new(topic).ok()?;
+        let client = consumer.client().native_ptr();
+        // SAFETY: the client and the text are alive; forwarding to null is how a queue is split.
+        let queue = unsafe {
+            let queue = NonNull::new(native::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition))?;
+            native::rd_kafka_queue_forward(queue.as_ptr(), null_mut());
+            queue
+        };
+        Some(Self { queue, taken: Vec::new(), at: 0, consumer: consumer.clone() })
+    }
+
+    /// Calls `see` with what is there, until it answers `false`: then that event is seen again the next time.
+    pub(crate) fn see(&mut self, mut see: impl FnMut(Event<'_>) -> bool) {
+        while let Some(message) = self.taken.get(self.at) {
+            // SAFETY: librdkafka gave us the message, and it is freed only in `free`.
+            let message = unsafe { &**message };
+            if !see(event(message)) {
+                return;
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Takes from librdkafka what it has fetched, once all that was taken has been seen. Waits at most so long for the
+    /// first record. Says whether there is anything to see.
+    pub(crate) fn take(&mut self, wait: Duration) -> bool {
+        if self.at < self.taken.len() {
+            return true;
+        }
+        self.free();
+        if wait.is_zero() {
+            self.fetch(TAKE_RECORDS_MAX, 0);
+        } else {
+            // It waits until all that is asked for is there: so for one, and then for what came with it.
+            self.fetch(1, i32::try_from(wait.as_millis()).unwrap_or(i32::MAX));
+            if !self.taken.is_empty() {
+                self.fetch(TAKE_RECORDS_MAX - 1, 0);
+            }
+        }
+        !self.taken.is_empty()
+    }
+
+    fn fetch(&mut self, records_max: usize, wait_ms: i32) {
+        let before = self.taken.len();
+        self.taken.reserve(records_max);
+        // SAFETY: there is room for `records_max` pointers behind the first `before`, and librdkafka says how many it wrote.
+        unsafe {
+            let room = self.taken.as_mut_ptr().add(before);
+            let got = native::rd_kafka_consume_batch_queue(self.queue.as_ptr(), wait_ms, room, records_max);
+            self.taken.set_len(before + usize::try_from(got).unwrap_or(0));
+        }
+    }
+
+    fn free(&mut self) {
+        for message in self.taken.drain(..) {
+            // SAFETY: it is ours, and nothing borrows it: `see` has returned.
+            unsafe { native::rd_kafka_message_destroy(message) };
+        }
+        self.at = 0;
+    }
+
+    /// The offset behind what was taken, transaction markers included; `None` where nothing was taken yet.
+    pub(crate) fn position(&self, topic: &str, partition: i32) -> Option<i64> {
+        let positions = self.consumer.position().ok()?;
+        match positions.find_partition(topic, partition)?.offset() {
+            rdkafka::Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.free();
+        // SAFETY: it is ours, and the consumer outlives it.
+        unsafe { native::rd_kafka_queue_destroy(self.queue.as_ptr()) };
+    }
+}
+
+fn event(message: &native::rd_kafka_message_t) -> Event<'_> {
+    match message.err {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Event::Record(Record {
+            offset: message.offset,
+            key: bytes(message.key.cast(), message.key_len),
+            value: bytes(message.payload.cast(), message.len),
+            message,
+        }),
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => Event::End(message.offset),
+        code => {
+            // SAFETY: librdkafka gives a text for each error of a message.
+            let reason = unsafe { native::rd_kafka_message_errstr(message) };
+            let reason = if reason.is_null() {
+                String::new()
+            } else {
+                // SAFETY: it is a C string that lives as long as the message.
+                unsafe { CStr::from_ptr(reason) }.to_string_lossy().into_owned()
+            };
+            Event::Failed { code: code.into(), reason }
+        }
+    }
+}
+
+/// A null value has a null pointer; an empty one has not.
+fn bytes<'a>(start: *const u8, length: usize) -> Option<&'a [u8]> {
+    // SAFETY: librdkafka's message has so many bytes there, for as long as it lives; callers bind `'a` to it.
+    NonNull::new(start.cast_mut()).map(|start| unsafe { std::slice::from_raw_parts(start.as_ptr(), length) })
+}

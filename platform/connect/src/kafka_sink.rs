@@ -1,0 +1,346 @@
+//! A Kafka topic as a sink: each epoch's rows and the epoch's number are one transaction, so readers of committed
+//! records see every epoch once.
+//!
+//! The number is kept as the committed offset of a consumer group that nobody joins (`braid-<writer>`, partition 0 of
+//! the topic), with the history that it counts in as its metadata. The broker forgets the offsets of a group after
+//! `offsets.retention.minutes` (seven days) without a write: a sink that crashed between its write and the manifest's
+//! commit and is started only then writes that one epoch again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use arrow::json::WriterBuilder;
+use arrow::json::writer::LineDelimited;
+use async_trait::async_trait;
+use braid_kernel::SinkError;
+use memchr::memchr;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::ToBytes;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::Output;
+use crate::kafka::{Outage, Watch, blocking, configuration, hopeless};
+
+/// How long each step of a transaction may take. All together they stay below the broker's own limit for one
+/// (`transaction.timeout.ms`, a minute), so that it is we who give up, and not a broker that fences us.
+const STEP_WAIT: Duration = Duration::from_secs(15);
+/// How long a full send queue is waited for before it is looked at again.
+const QUEUE_WAIT: Duration = Duration::from_millis(50);
+/// Rows that are encoded at a time.
+const ENCODED_ROWS_MAX: usize = 4096;
+/// Timestamps are UTC.
+const TIMESTAMP: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
+
+/// What a user's options may change.
+const DEFAULTS: [(&str, &str); 7] = [
+    ("linger.ms", "5"),
+    ("compression.type", "lz4"),
+    ("queue.buffering.max.kbytes", "65536"),
+    ("message.timeout.ms", "15000"),
+    ("topic.metadata.propagation.max.ms", "5000"),
+    ("reconnect.backoff.max.ms", "1000"),
+    // Where Java's producers would put a key.
+    ("partitioner", "murmur2_random"),
+];
+
+/// A Kafka sink.
+pub(crate) struct KafkaSink {
+    writer: Arc<Mutex<Writer>>,
+}
+
+/// Opens a Kafka sink; the broker is first asked when something is written. A later sink with the same `writer` fences
+/// this one. Epochs are numbered within `history`, which names the store that counts them.
+pub(crate) fn open(
+    writer: &str,
+    history: &str,
+    brokers: &str,
+    topic: &str,
+    client: &BTreeMap<String, String>,
+) -> Result<KafkaSink, SinkError> {
+    let id = format!("braid-{writer}");
+    let promises = [("transactional.id", id.as_str()), ("enable.idempotence", "true"), ("acks", "all")];
+    let producer = configuration(brokers, &DEFAULTS, client, &promises).map_err(SinkError::Fatal)?;
+    // Only what concerns the connection is an option of both kinds of client.
+    let connection = client
+        .iter()
+        .filter(|(key, _)| ["security.", "sasl.", "socket.", "broker."].iter().any(|prefix| key.starts_with(prefix)))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let promises = [("group.id", id.as_str()), ("enable.auto.commit", "false"), ("isolation.level", "read_committed")];
+    let group = configuration(brokers, &[], &connection, &promises).map_err(SinkError::Fatal)?;
+    let writer = Writer {
+        outage: Outage::of(format!("sink `{writer}`")),
+        history: history.to_owned(),
+        topic: topic.to_owned(),
+        producer,
+        group,
+        open: None,
+    };
+    Ok(KafkaSink { writer: Arc::new(Mutex::new(writer)) })
+}
+
+#[async_trait]
+impl Output for KafkaSink {
+    /// Exactly once for readers with `isolation.level=read_committed`. An epoch without rows leaves no trace.
+    async fn write(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
+        if rows.iter().all(|batch| batch.num_rows() == 0) {
+            return Ok(());
+        }
+        let rows = rows.to_vec();
+        blocking(&self.writer, move |writer| writer.write(epoch, &rows)).await.map_err(SinkError::Fatal)?
+    }
+}
+
+struct Writer {
+    topic: String,
+    history: String,
+    producer: ClientConfig,
+    group: ClientConfig,
+    open: Option<Open>,
+    outage: Outage,
+}
+
+/// A producer that has fenced those before it, and what they had written.
+struct Open {
+    producer: BaseProducer<Watch>,
+    group: ConsumerGroupMetadata,
+    /// The last epoch of this history that is in the topic.
+    done: Option<u64>,
+}
+
+impl ProducerContext for Watch {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        // The transaction cannot be committed then, so it is enough to know why.
+        if let Err((error, _)) = result {
+            self.complain(error.to_string());
+        }
+    }
+}
+
+impl Writer {
+    fn write(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
+        let written = self.attempt(epoch, rows);
+        match &written {
+            Ok(()) => self.outage.over(),
+            Err(error) => {
+                // Whether the transaction was committed is asked of the broker by the producer that comes next.
+                self.open = None;
+                if let SinkError::Retry(reason) = error {
+                    self.outage.began(reason);
+                }
+            }
+        }
+        written
+    }
+
+    fn attempt(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => self.connect()?,
+        };
+        let open = self.open.insert(open);
+        match open.done {
+            Some(done) if done == epoch => return Ok(()),
+            Some(done) if done > epoch => {
+                return Err(SinkError::Fatal(format!(
+                    "epoch {epoch} is to be written to topic `{}`, but epoch {done} is there already: \
+                     another Braid has taken over this deployment",
+                    self.topic
+                )));
+            }
+            _ => {}
+        }
+        let sent = transaction(open, &self.topic, &self.history, epoch, rows);
+        match sent {
+            Ok(()) => {
+                open.done = Some(epoch);
+                Ok(())
+            }
+            Err(Failed::Client(what, error)) => {
+                let _ = open.producer.abort_transaction(QUEUE_WAIT);
+                let _ = open.producer.poll(Duration::ZERO);
+                Err(trouble(&self.topic, open.producer.context(), what, &error))
+            }
+            Err(Failed::Rows(reason)) => {
+                let _ = open.producer.abort_transaction(STEP_WAIT);
+                Err(SinkError::Fatal(reason))
+            }
+        }
+    }
+
+    /// Fences earlier producers, ends what they left open, and asks how far they came.
+    fn connect(&self) -> Result<Open, SinkError> {
+        let create = |error: KafkaError| SinkError::Fatal(format!("the Kafka client: {error}"));
+        let producer: BaseProducer<Watch> = self.producer.create_with_context(Watch::default()).map_err(create)?;
+        if let Err(error) = producer.init_transactions(STEP_WAIT) {
+            producer.poll(Duration::ZERO);
+            return Err(trouble(&self.topic, producer.context(), "transactions cannot be begun", &error));
+        }
+        let group: BaseConsumer<Watch> = self.group.create_with_context(Watch::default()).map_err(create)?;
+        let ask = || {
+            let mut asked = TopicPartitionList::new();
+            asked.add_partition(&self.topic, 0);
+            let answer = group.committed_offsets(asked, STEP_WAIT)?;
+            let Some(element) = answer.find_partition(&self.topic, 0) else {
+                return Ok(None);
+            };
+            element.error()?;
+            let Offset::Offset(next) = element.offset() else {
+                return Ok(None);
+            };
+            if element.metadata() != self.history {
+                tracing::info!(
+                    "topic `{}` holds epochs of another store of this deployment; epochs are counted anew",
+                    self.topic
+                );
+                return Ok(None);
+            }
+            Ok(u64::try_from(next - 1).ok())
+        };
+        let done = ask().map_err(|error: KafkaError| {
+            let _ = group.poll(Duration::ZERO);
+            trouble(&self.topic, group.context(), "the last epoch cannot be looked up", &error)
+        })?;
+        let group =
+            group.group_metadata().ok_or_else(|| SinkError::Fatal("bug: a consumer group without metadata".into()))?;
+        Ok(Open { producer, group, done })
+    }
+}
+
+/// What to make of a client's error while doing `what`.
+fn trouble(topic: &str, watch: &Watch, what: &str, error: &KafkaError) -> SinkError {
+    let reason = watch.explain(format!("topic `{topic}`: {what}: {error}"));
+    let fenced = match error {
+        KafkaError::Transaction(error) => is_fence(error.code()),
+        error => error.rdkafka_error_code().is_some_and(is_fence),
+    };
+    if fenced {
+        SinkError::Fatal(format!("{reason}: another Braid has taken over this sink"))
+    } else if hopeless(error) {
+        SinkError::Fatal(reason)
+    } else {
+        SinkError::Retry(reason)
+    }
+}
+
+fn is_fence(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)
+}
+
+/// Why a transaction was not committed.
+enum Failed {
+    Client(&'static str, KafkaError),
+    /// The rows cannot be sent, however often it is tried.
+    Rows(String),
+}
+
+fn at(what: &'static str) -> impl FnOnce(KafkaError) -> Failed {
+    move |error| Failed::Client(what, error)
+}
+
+/// The epoch's rows and number, all or nothing.
+fn transaction(open: &Open, topic: &str, history: &str, epoch: u64, rows: &[RecordBatch]) -> Result<(), Failed> {
+    let Open { producer, group, .. } = open;
+    producer.context().forget();
+    producer.begin_transaction().map_err(at("a transaction cannot be begun"))?;
+    for batch in rows {
+        for start in (0..batch.num_rows()).step_by(ENCODED_ROWS_MAX) {
+            let part = batch.slice(start, ENCODED_ROWS_MAX.min(batch.num_rows() - start));
+            send_batch(producer, topic, &part)?;
+        }
+    }
+    producer.flush(STEP_WAIT).map_err(at("rows cannot be sent"))?;
+    let next = i64::try_from(epoch + 1).map_err(|_| Failed::Rows("bug: epochs ran out".into()))?;
+    let mut number = TopicPartitionList::new();
+    number.add_partition(topic, 0).set_metadata(history);
+    number.set_partition_offset(topic, 0, Offset::Offset(next)).map_err(at("the epoch cannot be noted"))?;
+    producer.send_offsets_to_transaction(&number, group, STEP_WAIT).map_err(at("the epoch cannot be noted"))?;
+    producer.commit_transaction(STEP_WAIT).map_err(at("the transaction cannot be committed"))
+}
+
+/// Rows with a column `value` are sent as that, with the column `key` if there is one; others as a JSON object each.
+fn send_batch(producer: &BaseProducer<Watch>, topic: &str, batch: &RecordBatch) -> Result<(), Failed> {
+    let unfit = |error: arrow::error::ArrowError| Failed::Rows(format!("rows cannot be sent as records: {error}"));
+    let bytes_of = |name: &str| {
+        let column = batch.column_by_name(name)?;
+        let is_bytes = matches!(
+            column.data_type(),
+            DataType::Utf8
+                | DataType::LargeUtf8
+                | DataType::Utf8View
+                | DataType::Binary
+                | DataType::LargeBinary
+                | DataType::BinaryView
+        );
+        is_bytes.then(|| cast(column, &DataType::Binary))
+    };
+    if let Some(values) = bytes_of("value") {
+        let values = values.map_err(unfit)?;
+        let keys = bytes_of("key").transpose().map_err(unfit)?;
+        let values = values.as_binary::<i32>();
+        let keys = keys.as_ref().map(|keys| keys.as_binary::<i32>());
+        for row in 0..batch.num_rows() {
+            let key = keys.filter(|keys| keys.is_valid(row)).map(|keys| keys.value(row));
+            send(producer, topic, key, values.is_valid(row).then(|| values.value(row)))?;
+        }
+    } else {
+        let mut lines = Vec::new();
+        let mut writer =
+            WriterBuilder::new().with_timestamp_format(TIMESTAMP.to_owned()).build::<_, LineDelimited>(&mut lines);
+        writer.write(batch).and_then(|()| writer.finish()).map_err(unfit)?;
+        drop(writer);
+        let mut rest = lines.as_slice();
+        while let Some(end) = memchr(b'\n', rest) {
+            send(producer, topic, None, Some(&rest[..end]))?;
+            rest = &rest[end + 1..];
+        }
+    }
+    producer.poll(Duration::ZERO);
+    Ok(())
+}
+
+/// Queues one record, waiting for room.
+fn send(producer: &BaseProducer<Watch>, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Failed> {
+    let mut record = BaseRecord::<Bytes<'_>, Bytes<'_>>::to(topic);
+    let (key, value) = (key.map(Bytes), value.map(Bytes));
+    record.key = key.as_ref();
+    record.payload = value.as_ref();
+    let began = Instant::now();
+    loop {
+        let Err((error, back)) = producer.send(record) else {
+            return Ok(());
+        };
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) if began.elapsed() < STEP_WAIT => {
+                producer.poll(QUEUE_WAIT);
+                record = back;
+            }
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+                let size = value.map_or(0, |value| value.0.len());
+                return Err(Failed::Rows(format!(
+                    "topic `{topic}`: a row of {size} bytes is longer than `message.max.bytes` allows"
+                )));
+            }
+            _ => return Err(Failed::Client("rows cannot be sent", error)),
+        }
+    }
+}
+
+/// Bytes of a record.
+struct Bytes<'a>(&'a [u8]);
+
+impl ToBytes for Bytes<'_> {
+    fn to_bytes(&self) -> &[u8] {
+        self.0
+    }
+}
