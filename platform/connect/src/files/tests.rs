@@ -137,11 +137,11 @@ async fn a_bad_record_stops_the_epoch_only_where_that_was_chosen() {
     let mut strict = open_source(options(dir.path()), csv.clone(), declared.clone(), OnBadRecord::Fail);
     let plan = strict.plan(&SourceState::default()).await.unwrap().unwrap();
     let error = read(&mut *strict, &plan).await.unwrap_err();
-    assert!(matches!(&error, SourceError::BadRecord { offset: 1, .. }), "{error}");
+    assert!(matches!(&error, SourceError::BadRecord { offset: 2, .. }), "{error}");
     let mut lenient = open_source(options(dir.path()), csv, declared, OnBadRecord::DeadLetter);
     let rows = read(&mut *lenient, &plan).await.unwrap();
     assert_eq!(texts(&rows), ["x", "z"]);
-    assert_eq!(rows[0].bad.iter().map(|b| (b.offset, &b.raw[..])).collect::<Vec<_>>(), [(1, &b"two,y"[..])]);
+    assert_eq!(rows[0].bad.iter().map(|b| (b.offset, &b.raw[..])).collect::<Vec<_>>(), [(2, &b"two,y"[..])]);
 }
 
 fn parquet_bytes(batch: &RecordBatch) -> Vec<u8> {

@@ -13,7 +13,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use braid_kernel::{BadRecord, Rows, SourceError};
 use braid_spec::model::Format;
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memchr_iter, memrchr};
 
 use columns::{Columns, Kind, Value};
 
@@ -195,6 +195,11 @@ impl Decoder {
         self.next_offset = offset + 1;
     }
 
+    /// Counts the line ends of what was passed.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) {
+        self.next_offset += memchr_iter(b'\n', bytes).count() as i64;
+    }
+
     /// Counts a record that is longer than [`RECORD_BYTES_MAX`], of which this is the start.
     pub(crate) fn too_long(&mut self, head: &[u8]) {
         self.divert(format!("a record of more than {RECORD_BYTES_MAX} bytes"), head);
@@ -290,9 +295,11 @@ impl Decoder {
             let Some(step) = csv.next(&bytes[used..], end) else { break };
             let raw = &bytes[used..used + step.bytes];
             used += step.bytes;
-            let counts = !matches!(step.outcome, Ok(None));
+            // A row stands where it begins, after blank lines and the rest of a two-byte line end.
+            let blank = raw.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            self.pass(&raw[..blank]);
             self.account(step.outcome, raw);
-            self.next_offset += i64::from(counts);
+            self.pass(&raw[blank..]);
         }
         used
     }

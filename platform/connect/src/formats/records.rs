@@ -79,11 +79,14 @@ fn read_records_up_to(
         buffer.copy_within(at..filled, 0);
         filled -= at;
         if filled > record_bytes_max {
-            let head = &buffer[..BadRecord::RAW_BYTES_MAX.min(filled)];
-            let line = memchr(b'\n', head).unwrap_or(head.len());
-            decoder.too_long(&head[..line]);
+            // The second byte of the line end before may still be there.
+            let blank = buffer[..filled].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            decoder.pass(&buffer[..blank]);
+            let newline = memchr(b'\n', &buffer[blank..filled]).map(|newline| blank + newline);
+            let line = newline.unwrap_or(filled).min(blank + BadRecord::RAW_BYTES_MAX);
+            decoder.too_long(&buffer[blank..line]);
             // A quote that was never closed may hold many lines: go on after the first.
-            match memchr(b'\n', &buffer[..filled]) {
+            match newline {
                 Some(newline) => {
                     buffer.copy_within(newline + 1..filled, 0);
                     filled -= newline + 1;
@@ -180,7 +183,7 @@ mod tests {
         let rows: Vec<i32> =
             batches.iter().flat_map(|b| b.column(0).as_primitive::<Int32Type>().values().to_vec()).collect();
         assert_eq!(rows, [vec![1], (3..40).collect()].concat());
-        assert_eq!(bad.iter().map(|b| (b.offset, &b.raw[..])).collect::<Vec<_>>(), [(1, &b"2,\"open"[..])]);
-        assert_eq!(offsets, [vec![0], (2..39).collect()].concat());
+        assert_eq!(bad.iter().map(|b| (b.offset, &b.raw[..])).collect::<Vec<_>>(), [(2, &b"2,\"open"[..])]);
+        assert_eq!(offsets, [vec![1], (3..40).collect()].concat());
     }
 }

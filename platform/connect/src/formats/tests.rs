@@ -143,6 +143,12 @@ fn csv_rows_good_and_bad() {
         f,,1,17850.0\r\n\xff,,1,1\r\nopen,\"1,2,3\r\nNA,,,\r\n5\" pot,,0.001,-1\r\nlast,,1,2";
     let all = decode(&csv(true), &declared, None, text);
     insta::assert_snapshot!(show(&all).join("\n"));
+    // Where each row begins, as an editor counts lines, from 0.
+    let begin = |record: &[u8]| {
+        text[..text.windows(record.len()).position(|w| w == record).unwrap()].iter().filter(|b| **b == b'\n').count()
+            as i64
+    };
+    assert!(all.bad.iter().all(|bad| bad.offset == begin(&bad.raw)), "{:?}", all.bad);
     assert_eq!(all.bad[4].raw, b"open,\"1,2,3");
     let some = decode(&csv(true), &declared, Some(&["s"]), text);
     assert_eq!((&some.bad, &some.offsets), (&all.bad, &all.offsets));
