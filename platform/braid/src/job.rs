@@ -43,30 +43,30 @@ pub struct DeploymentJob {
 
 impl DeploymentJob {
     /// A job that has seen nothing.
-    pub fn new(prepared: &Prepared) -> Self {
+    pub fn new(prepared: &Prepared) -> Result<Self, JobError> {
         let deployment = &prepared.deployment;
-        let step = |name: &String| {
-            Some(Step {
-                plugin: name.clone(),
-                applier: prepared.plugins.get(name)?.applier(),
-                on_error: deployment.plugins.get(name)?.on_error,
-            })
-        };
-        Self {
+        let mut pipes = vec![];
+        for stream in &deployment.streams {
+            let mut steps = vec![];
+            let mut schema = prepared.inputs[&stream.from[0]].schema.clone();
+            for name in &stream.apply {
+                let applier = prepared.plugins[name].applier(&schema).map_err(bug)?;
+                schema = applier.output_schema().clone();
+                steps.push(Step { plugin: name.clone(), applier, on_error: deployment.plugins[name].on_error });
+            }
+            pipes.push(Pipe { stream: stream.clone(), steps });
+        }
+        Ok(Self {
             engine: prepared.engine.job(),
             read: prepared.engine.views().values().flat_map(|view| view.inputs.keys().cloned()).collect(),
-            pipes: deployment
-                .streams
-                .iter()
-                .map(|stream| Pipe { stream: stream.clone(), steps: stream.apply.iter().filter_map(step).collect() })
-                .collect(),
+            pipes,
             event_time: deployment
                 .sources
                 .iter()
                 .filter_map(|(name, source)| Some((name.clone(), source.watermark.as_ref()?.event_time.clone())))
                 .collect(),
             contribution: Contribution::default(),
-        }
+        })
     }
 }
 
@@ -121,7 +121,7 @@ impl Job for DeploymentJob {
 impl Step {
     /// One crossing of the sandbox. Records on which the plugin fails leave the stream here.
     fn apply(&mut self, source: &str, rows: Rows, contribution: &mut Contribution) -> Result<Rows, JobError> {
-        let applied = self.applier.apply(&rows.batch);
+        let applied = self.applier.apply(&rows.batch).map_err(bug)?;
         for failed in &applied.failed {
             let reason = format!("plugin `{}`: {}", self.plugin, failed.reason);
             match self.on_error {
@@ -143,6 +143,11 @@ impl Step {
     }
 }
 
+/// The plugins were described when the deployment was prepared, so what fails here is ours.
+fn bug(error: impl std::fmt::Display) -> JobError {
+    JobError::Bug(error.to_string())
+}
+
 /// The greatest event time of a batch, in milliseconds.
 fn latest_ms(batch: &RecordBatch, column: &str) -> Option<i64> {
     let column = batch.column_by_name(column)?;
@@ -157,7 +162,6 @@ fn latest_ms(batch: &RecordBatch, column: &str) -> Option<i64> {
 
 /// Rows as JSON objects, at most so many.
 fn json_rows(batches: &[RecordBatch], rows_max: usize) -> Result<Vec<String>, JobError> {
-    let bug = |error: arrow::error::ArrowError| JobError::Bug(error.to_string());
     let mut left = rows_max;
     let mut writer = LineDelimitedWriter::new(vec![]);
     for batch in batches {

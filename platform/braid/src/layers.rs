@@ -77,7 +77,7 @@ pub async fn layers(prepared: &Arc<Prepared>, on_progress: Option<OnProgress>) -
         ledger: ledger.clone(),
         segments: segments.clone(),
         merge: Arc::new(prepared.engine.clone()),
-        job: Box::new(move || Box::new(DeploymentJob::new(&for_job))),
+        job: Box::new(move || Ok(Box::new(DeploymentJob::new(&for_job)?))),
         board: board.clone(),
         clock: clock.clone(),
         on_progress,
@@ -107,7 +107,7 @@ pub async fn layers(prepared: &Arc<Prepared>, on_progress: Option<OnProgress>) -
     let speed = Speed {
         ledger,
         sources,
-        job: Box::new(DeploymentJob::new(prepared)),
+        job: Box::new(DeploymentJob::new(prepared).map_err(Failure::runtime)?),
         segments: segments.clone(),
         sinks,
         board: board.clone(),
@@ -202,7 +202,7 @@ async fn outlet(
         output.seed(&state, manifest.watermark).map_err(Failure::runtime)?;
     }
     let writer = format!("{}-{name}", prepared.deployment.name);
-    let to = braid_connect::sink(&writer, &sink.to, view.schema.clone())
+    let to = braid_connect::sink(&writer, &manifest.history, &sink.to, sink.output_mode, view.schema.clone())
         .map_err(|error| Failure::Environment(format!("sink `{name}`: {error}")))?;
-    Ok(Outlet::new(sink.from.clone(), output, to))
+    Ok(Outlet::new(sink.from.clone(), output, to.output))
 }

@@ -21,8 +21,7 @@ pub struct Prepared {
 
 /// Reads and checks a deployment. Static tables are read too: their rows are part of the plans.
 pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failure> {
-    let options =
-        LoadOptions { layout: target.layout.clone(), store: target.store.clone(), ..LoadOptions::default() };
+    let options = LoadOptions { layout: target.layout.clone(), store: target.store.clone(), ..LoadOptions::default() };
     let loaded = braid_spec::load(&target.deployment, &options).map_err(|mistakes| render(&mistakes, output))?;
     let deployment = loaded.deployment;
     let mut mistakes = Diagnostics::default();
@@ -77,7 +76,7 @@ pub fn output_mode(mode: model::OutputMode) -> OutputMode {
 fn load_plugins(deployment: &Deployment, map: &SourceMap, mistakes: &mut Diagnostics) -> BTreeMap<String, Plugin> {
     let mut plugins = BTreeMap::new();
     for (name, plugin) in &deployment.plugins {
-        match Plugin::load(name, &plugin.component, plugin.limits) {
+        match Plugin::load(name, &plugin.component, plugin.limits, None) {
             Ok(loaded) => {
                 plugins.insert(name.clone(), loaded);
             }

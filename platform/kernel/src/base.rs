@@ -57,7 +57,7 @@ pub struct BaseWriter {
     pub segments: Arc<dyn Segments>,
     pub merge: Arc<dyn Merge>,
     /// A new instance of the deployment's job, as the speed layer has one.
-    pub job: Box<dyn Fn() -> Box<dyn Job> + Send + Sync>,
+    pub job: Box<dyn Fn() -> Result<Box<dyn Job>, JobError> + Send + Sync>,
     pub board: Board,
     pub clock: Arc<dyn Clock>,
     pub on_progress: Option<OnProgress>,
@@ -173,7 +173,7 @@ impl BaseWriter {
         }
         let total: u64 = manifest.counts.rows.values().sum();
         let (mut done, mut pending, mut part) = (0, 0, 0);
-        let mut job = (self.job)();
+        let mut job = (self.job)()?;
         job.begin(from, None);
         let store = self.ledger.lock().await.store().clone();
         let mut log = epochs(store, manifest.clone(), manifest.next).await?;

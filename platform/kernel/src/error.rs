@@ -34,6 +34,9 @@ pub enum SourceError {
     /// A record could not be read and `on_bad_record: fail` was chosen.
     #[error("bad record at {partition}:{offset}: {reason}")]
     BadRecord { partition: String, offset: i64, reason: String },
+    /// What was handed in is over the source's limit. Nothing of it was taken.
+    #[error("{0}")]
+    TooLarge(String),
     /// It will not get better by itself.
     #[error("{0}")]
     Fatal(String),

@@ -140,7 +140,7 @@ impl World {
             ledger: ledger.clone(),
             segments: self.segments.clone(),
             merge: Arc::new(MergeSums),
-            job: Box::new(|| Box::<Sums>::default()),
+            job: Box::new(|| Ok(Box::<Sums>::default())),
             board: board.clone(),
             clock: self.clock.clone(),
             on_progress: None,

@@ -159,26 +159,15 @@ impl Speed {
                     tracing::warn!(%error, "the epoch is tried again");
                     let wait = backoff;
                     backoff = (backoff * 2).min(BACKOFF_MAX);
-                    self.wait(wait, &mut stop).await;
+                    rest(&*self.clock, wait, &mut stop).await;
                     continue;
                 }
                 Err(error) => return Err(error),
             };
             backoff = BACKOFF_MIN;
-            self.wait(pause, &mut stop).await;
+            rest(&*self.clock, pause, &mut stop).await;
         }
         Ok(())
-    }
-
-    async fn wait(&self, pause: Duration, stop: &mut watch::Receiver<bool>) {
-        if pause.is_zero() || *stop.borrow() {
-            tokio::task::yield_now().await;
-            return;
-        }
-        let sleep = self.clock.sleep(pause);
-        let stopped = stop.wait_for(|stop| *stop);
-        futures::pin_mut!(sleep, stopped);
-        futures::future::select(sleep, stopped).await;
     }
 
     /// One epoch: the one that was planned before a crash, or a new one.
@@ -204,7 +193,8 @@ impl Speed {
         let (intake, mut contribution) = self.read(&manifest, &plan).await?;
         failpoint!("epoch::read");
         let counts = self.notices(&manifest, &plan, &intake, &mut contribution)?;
-        let deltas = self.put_deltas(plan.epoch, &contribution.deltas).await?;
+        let writer = short(&manifest.writer);
+        let deltas = put_deltas(&*self.segments, &*self.clock, plan.epoch, &writer, &contribution.deltas).await?;
         failpoint!("epoch::deltas::written");
         timer.lap("addBatch");
 
@@ -350,24 +340,6 @@ impl Speed {
         Ok(counts)
     }
 
-    async fn put_deltas(
-        &self,
-        epoch: u64,
-        deltas: &BTreeMap<String, Vec<RecordBatch>>,
-    ) -> Result<BTreeMap<String, Vec<Segment>>, SpeedError> {
-        let writer = short(&self.ledger.lock().await.manifest().writer);
-        let mut written = BTreeMap::new();
-        for (table, batches) in deltas {
-            if batches.iter().all(|batch| batch.num_rows() == 0) {
-                continue;
-            }
-            let name = format!("tables/{table}/delta/{epoch:020}-{writer}.parquet");
-            let segment = retry(&*self.clock, || self.segments.write(&name, batches)).await?;
-            written.insert(table.clone(), vec![segment]);
-        }
-        Ok(written)
-    }
-
     /// Per source that has event time: the greatest so far and its watermark.
     fn event_time(&self, manifest: &Manifest, contribution: &Contribution) -> BTreeMap<String, (i64, i64)> {
         let mut found = BTreeMap::new();
@@ -454,6 +426,38 @@ impl Speed {
             sinks,
         }
     }
+}
+
+/// Writes an epoch's deltas. Nothing names them yet.
+async fn put_deltas(
+    segments: &dyn Segments,
+    clock: &dyn Clock,
+    epoch: u64,
+    writer: &str,
+    deltas: &BTreeMap<String, Vec<RecordBatch>>,
+) -> Result<BTreeMap<String, Vec<Segment>>, SpeedError> {
+    let mut written = BTreeMap::new();
+    for (table, batches) in deltas {
+        if batches.iter().all(|batch| batch.num_rows() == 0) {
+            continue;
+        }
+        let name = format!("tables/{table}/delta/{epoch:020}-{writer}.parquet");
+        let segment = retry(clock, || segments.write(&name, batches)).await?;
+        written.insert(table.clone(), vec![segment]);
+    }
+    Ok(written)
+}
+
+/// Waits that long, or until told to stop.
+async fn rest(clock: &dyn Clock, pause: Duration, stop: &mut watch::Receiver<bool>) {
+    if pause.is_zero() || *stop.borrow() {
+        tokio::task::yield_now().await;
+        return;
+    }
+    let sleep = clock.sleep(pause);
+    let stopped = stop.wait_for(|stop| *stop);
+    futures::pin_mut!(sleep, stopped);
+    futures::future::select(sleep, stopped).await;
 }
 
 /// Enough of a writer's name to keep its files apart from another's.
