@@ -150,6 +150,20 @@ fn the_kept_component_is_what_its_source_builds_to() {
     assert_eq!(apply(&rebuilt, &batch), oracle(&batch));
 }
 
+/// The SDK, its page's example and the plugin, as their authors test them: natively.
+#[test]
+fn the_guests_own_tests_pass() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["test", "--locked", "--quiet", "-p", "braid-guest", "-p", "braid-anonymise"])
+        .current_dir(plugins())
+        .env("CARGO_TARGET_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/guests"))
+        .output()
+        .expect("cargo can be run");
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "{}\n{}", said[0], said[1]);
+    assert!(said[0].contains("3 passed"), "the plugin has three tests: {}", said[0]);
+}
+
 #[test]
 fn what_does_not_fit_its_memory_goes_over_in_pieces() {
     let limits = braid_spec::model::PluginLimits { memory_bytes: 4 << 20, ..LIMITS };
