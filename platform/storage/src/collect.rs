@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use braid_kernel::ledger::decode;
 use braid_kernel::manifest::LogIndex;
 use braid_kernel::{Manifest, Segment, Store, StoreError};
-use futures::{StreamExt, TryStreamExt, stream};
 
 /// How many log indexes one collection reads, newest first. Older parts of the log were judged by earlier ones.
 pub const LOG_INDEXES_MAX: usize = 64;
@@ -67,11 +66,11 @@ pub async fn collect(store: &dyn Store, manifest: &Manifest, pinned: &[&Manifest
             report.spared += 1;
         }
     }
-    stream::iter(&report.removed)
-        .map(|name| store.delete(name))
-        .buffer_unordered(REMOVALS_AT_ONCE)
-        .try_collect::<()>()
-        .await?;
+    for names in report.removed.chunks(REMOVALS_AT_ONCE) {
+        braid_kernel::failpoint!("gc::delete::before");
+        futures::future::try_join_all(names.iter().map(|name| store.delete(name))).await?;
+        braid_kernel::failpoint!("gc::delete::after");
+    }
     Ok(report)
 }
 
