@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt64Array};
 use arrow::compute::take_record_batch;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use braid_kernel::serve::Snapshot;
@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::Limits;
 use crate::answer::{Answer, Subject, subject};
-use crate::http::{App, Shared, stopped};
+use crate::http::{App, Named, Shared, stopped};
 use crate::problem::{Code, Problem};
 use crate::provenance::{Provenance, finality};
 use crate::views::{Parameters, json_text, read, rows_json};
@@ -42,7 +42,7 @@ enum Telling {
 /// `change` whenever the answer changed. An event `error` holds a problem and is the last.
 pub async fn changes(
     State(app): Shared,
-    Path(view): Path<String>,
+    Named(view): Named<String>,
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     let mut with_snapshot = true;

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -79,6 +80,24 @@ pub fn router(state: ServeState, address: SocketAddr, stopping: watch::Receiver<
         .with_state(app)
 }
 
+/// The names in a path; what is no UTF-8 in it is a problem like any other.
+pub struct Named<T>(pub T);
+
+impl<T, S> FromRequestParts<S> for Named<T>
+where
+    T: serde::de::DeserializeOwned + Send,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(names)) => Ok(Self(names)),
+            Err(rejection) => Err(Problem::new(Code::BadParameter, rejection.body_text())),
+        }
+    }
+}
+
 /// Completes when the server stops.
 pub async fn stopped(mut stopping: watch::Receiver<bool>) {
     // An error means that the server itself is gone, which is a stop too.
@@ -108,7 +127,8 @@ async fn gate(State(app): Shared, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let route = route(request.uri().path());
     let _counted = app.counts.begin();
-    let mut response = match admitted(&app, &request) {
+    let admitted = admitted(&app, &request).and_then(|()| short(route, request.headers()));
+    let mut response = match admitted {
         Ok(()) => bounded(&app, route, request, next).await,
         Err(problem) => problem.into_response(),
     };
@@ -156,6 +176,21 @@ fn admitted(app: &App, request: &Request) -> Result<(), Problem> {
         return Err(Problem::new(Code::ForeignOrigin, "a page of another origin cannot post here"));
     }
     Ok(())
+}
+
+/// A body that says that it is over the limit is refused before it is sent.
+fn short(route: &str, headers: &HeaderMap) -> Result<(), Problem> {
+    let most = match route {
+        "records" => Limits::RECORDS_BYTES_MAX,
+        _ => Limits::BODY_BYTES_MAX,
+    };
+    let length = text(headers, header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    match length {
+        Some(length) if length > most => {
+            Err(Problem::new(Code::BodyTooLarge, format!("at most {most} bytes at once, not {length}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn is_local(host: &str) -> bool {

@@ -2,21 +2,21 @@
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use braid_kernel::SourceError;
 use serde_json::json;
 
 use crate::Limits;
-use crate::http::Shared;
+use crate::http::{Named, Shared};
 use crate::problem::{Code, Problem};
 use crate::views;
 
 /// `POST /v1/sources/{source}/records`: durable when it is answered.
 pub async fn records(
     State(app): Shared,
-    Path(source): Path<String>,
+    Named(source): Named<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let Some(ingest) = app.state.ingest.get(&source) else {
@@ -37,6 +37,7 @@ pub async fn records(
     }
     let offsets = ingest.append(bytes).await.map_err(|error| match error {
         SourceError::Retry(reason) => Problem::new(Code::SourceUnavailable, reason),
+        SourceError::TooLarge(reason) => Problem::new(Code::BodyTooLarge, reason),
         SourceError::BadRecord { .. } => Problem::new(Code::BadRecord, error.to_string()),
         SourceError::DataLoss(_) | SourceError::Fatal(_) => Problem::internal(error),
     })?;

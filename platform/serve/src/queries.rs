@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use braid_kernel::Manifest;
 use braid_kernel::manifest::{Segment, Table};
@@ -11,7 +11,7 @@ use braid_kernel::serve::{Board, Snapshot};
 use braid_kernel::time::rfc3339;
 use serde_json::{Value, json};
 
-use crate::http::Shared;
+use crate::http::{Named, Shared};
 use crate::problem::{Code, Problem};
 use crate::select::limit;
 use crate::views::{Parameters, read};
@@ -47,13 +47,17 @@ pub async fn list(State(app): Shared) -> Response {
 }
 
 /// `GET /v1/queries/{id}`, by id or name.
-pub async fn describe(State(app): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
+pub async fn describe(State(app): Shared, Named(id): Named<String>) -> Result<Response, Problem> {
     known(&app.state, &id)?;
     Ok(Json(described(&app.state)).into_response())
 }
 
 /// `GET /v1/queries/{id}/progress`: the last reports, newest last; `limit` gives the newest so many.
-pub async fn progress(State(app): Shared, Path(id): Path<String>, parameters: Parameters) -> Result<Response, Problem> {
+pub async fn progress(
+    State(app): Shared,
+    Named(id): Named<String>,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
     known(&app.state, &id)?;
     let mut most = Board::RECENT_MAX;
     for (name, value) in read(parameters)? {

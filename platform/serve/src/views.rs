@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, Schema};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use braid_kernel::TableKind;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::answer::{self, Subject, ledger_schema, proven};
-use crate::http::{App, Shared, text};
+use crate::http::{App, Named, Shared, text};
 use crate::problem::{Code, Problem};
 use crate::provenance::{Finality, Provenance, finality};
 use crate::select::Selection;
@@ -37,7 +37,7 @@ pub async fn list(State(app): Shared) -> Response {
 }
 
 /// `GET /v1/views/{view}`
-pub async fn describe(State(app): Shared, Path(view): Path<String>) -> Result<Response, Problem> {
+pub async fn describe(State(app): Shared, Named(view): Named<String>) -> Result<Response, Problem> {
     let snapshot = app.state.board.snapshot();
     let subject = answer::subject(&app.state, &snapshot.manifest, &view)?;
     let mut described = described(&snapshot, &subject);
@@ -84,7 +84,7 @@ pub fn columns(schema: &Schema) -> Vec<Value> {
 /// `GET /v1/views/{view}/scan`
 pub async fn scan(
     State(app): Shared,
-    Path(view): Path<String>,
+    Named(view): Named<String>,
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -116,7 +116,7 @@ pub async fn scan(
 /// `GET /v1/views/{view}/keys/{key}`: the key's values in the view's order, with commas between; a comma in a value is `%2C`.
 pub async fn by_key(
     State(app): Shared,
-    Path((view, _)): Path<(String, String)>,
+    Named((view, _)): Named<(String, String)>,
     uri: Uri,
     parameters: Parameters,
     headers: HeaderMap,
@@ -133,7 +133,7 @@ pub async fn by_key(
 /// `GET /v1/views/{view}/keys?column=value&…`
 pub async fn by_columns(
     State(app): Shared,
-    Path(view): Path<String>,
+    Named(view): Named<String>,
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -179,7 +179,7 @@ struct Batch {
 /// `POST /v1/views/{view}/keys:batch_get`: all keys as of one commit; where a key has no row there is a null.
 pub async fn batch_get(
     State(app): Shared,
-    Path(view): Path<String>,
+    Named(view): Named<String>,
     parameters: Parameters,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,

@@ -128,7 +128,7 @@ impl River {
         let plan = SourcePlan {
             start: BTreeMap::from([("0".to_owned(), self.read)]),
             end: BTreeMap::from([("0".to_owned(), end)]),
-            notes: BTreeMap::new(),
+            ..SourcePlan::default()
         };
         self.read = end;
         self.apply(Change::Plan(Plan { epoch, sources: BTreeMap::from([("orders".to_owned(), plan)]) }));
@@ -286,7 +286,7 @@ impl Served {
     /// Follows a view's changes.
     pub async fn follow(&self, path: &str) -> Events {
         let stream = self.open("GET", path, &["accept: text/event-stream"], b"").await;
-        let mut events = Events { stream, buffer: String::new() };
+        let mut events = Events { stream, buffer: vec![] };
         let head = events.until("\r\n\r\n").await.unwrap();
         assert!(head.contains(" 200 OK"), "{head}");
         assert!(head.to_lowercase().contains("content-type: text/event-stream"), "{head}");
@@ -297,22 +297,21 @@ impl Served {
 /// Server-sent events.
 pub struct Events {
     stream: TcpStream,
-    buffer: String,
+    buffer: Vec<u8>,
 }
 
 impl Events {
     async fn until(&mut self, end: &str) -> Option<String> {
+        let end = end.as_bytes();
         loop {
-            if let Some(place) = self.buffer.find(end) {
+            if let Some(place) = self.buffer.windows(end.len()).position(|here| here == end) {
                 let rest = self.buffer.split_off(place + end.len());
-                return Some(std::mem::replace(&mut self.buffer, rest));
+                let text = std::mem::replace(&mut self.buffer, rest);
+                return Some(String::from_utf8(text).unwrap());
             }
-            let mut bytes = [0; 4096];
-            let read = self.stream.read(&mut bytes).await.unwrap();
-            if read == 0 {
+            if self.stream.read_buf(&mut self.buffer).await.unwrap() == 0 {
                 return None;
             }
-            self.buffer += std::str::from_utf8(&bytes[..read]).unwrap();
         }
     }
 
