@@ -10,8 +10,11 @@ use braid_kernel::SourceError;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path as ObjectPath;
-use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt, ObjectStoreScheme};
 use tokio::runtime::Handle;
 use url::Url;
 
@@ -45,15 +48,29 @@ enum Root {
     },
 }
 
-/// Opens the store of an object store URL. Credentials and endpoints are taken from the environment
-/// under the names of the cloud's own tools (`AWS_ACCESS_KEY_ID`, …).
+/// Opens the store of an object store URL, with the path in it and the URL up to that path. Credentials and endpoints
+/// come from the environment, under the names that the clouds' own tools use (`AWS_ACCESS_KEY_ID`, …).
 pub(crate) fn object_store(text: &str) -> Result<(Arc<dyn ObjectStore>, ObjectPath, String), String> {
-    let url = Url::parse(text).map_err(|error| format!("{text}: {error}"))?;
-    let environment = std::env::vars_os()
-        .filter_map(|(key, value)| Some((key.into_string().ok()?.to_ascii_lowercase(), value.into_string().ok()?)));
-    let (store, path) = object_store::parse_url_opts(&url, environment).map_err(|error| format!("{text}: {error}"))?;
-    let base = url[..url::Position::BeforePath].to_owned();
-    Ok((Arc::from(store), path, base))
+    let explain = |error: &dyn std::fmt::Display| format!("{text}: {error}");
+    let url = Url::parse(text).map_err(|error| explain(&error))?;
+    let (scheme, path) = ObjectStoreScheme::parse(&url).map_err(|error| explain(&error))?;
+    let store: Arc<dyn ObjectStore> = match scheme {
+        ObjectStoreScheme::AmazonS3 => {
+            let builder = AmazonS3Builder::from_env().with_url(text);
+            Arc::new(builder.build().map_err(|error| explain(&error))?)
+        }
+        ObjectStoreScheme::GoogleCloudStorage => {
+            let builder = GoogleCloudStorageBuilder::from_env().with_url(text);
+            Arc::new(builder.build().map_err(|error| explain(&error))?)
+        }
+        ObjectStoreScheme::MicrosoftAzure => {
+            let builder = MicrosoftAzureBuilder::from_env().with_url(text);
+            Arc::new(builder.build().map_err(|error| explain(&error))?)
+        }
+        _ => return Err(format!("{text}: files are at a local path, s3://, gs:// or az://")),
+    };
+    let base = text.trim_end_matches('/').strip_suffix(path.as_ref()).unwrap_or(text);
+    Ok((store, path, base.trim_end_matches('/').to_owned()))
 }
 
 /// The local path that a text names, if it names one: a bare path or `file://…`.
@@ -321,6 +338,25 @@ mod tests {
         }
         let missing = Place::parse(&format!("{root}/none")).unwrap().list().await;
         assert!(matches!(missing, Err(SourceError::Fatal(reason)) if reason.contains("does not exist")));
+    }
+
+    #[test]
+    fn urls_are_cut_where_the_stores_own_paths_begin() {
+        for (text, path, base) in [
+            ("s3://bucket/in/2024", "in/2024", "s3://bucket"),
+            ("s3://bucket/", "", "s3://bucket"),
+            ("s3://bucket", "", "s3://bucket"),
+            ("az://container/in", "in", "az://container"),
+        ] {
+            // Azure wants to know whose container it is; nothing else is needed to build a client.
+            match object_store(text) {
+                Ok((_, found, url)) => assert_eq!((found.as_ref(), url.as_str()), (path, base), "{text}"),
+                Err(reason) => assert!(text.starts_with("az"), "{reason}"),
+            }
+        }
+        for wrong in ["ftp://host/in", "memory://in", "://"] {
+            assert!(object_store(wrong).unwrap_err().starts_with(wrong));
+        }
     }
 
     #[tokio::test]
