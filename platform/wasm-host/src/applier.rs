@@ -13,15 +13,17 @@ use crate::boundary::BatchIn;
 use crate::error::PluginError;
 use crate::guest::{Failure, Guest, Mould};
 use crate::lift::lift;
+use crate::limits::thread_time;
 use crate::lower::{Lowered, column_data, lower};
 use crate::plugin::Plugin;
 
 /// How many times its time limit a plugin may spend on tries that fail, for one batch. One record that never ends is
-/// found among 65,536 in 17 tries. After that, what has failed is not halved any further: it fails as a whole.
+/// found among 65,536 in 17 tries. After that, what fails is not halved any further, it fails as a whole; and after twice
+/// that, what is left fails untried.
 pub const FAILED_TRIES_TIME_FACTOR: u32 = 20;
 
 /// A failed try that took less than this part of the time limit costs nothing of it: a record that traps at once is
-/// always found, however many there are.
+/// always found, however many there are. (Two tries a record, so this bounds the batch as well.)
 const CHEAP_TRY_DIVISOR: u32 = 100;
 
 /// The part of its memory that a plugin's input may take: the rest is for its output and what it needs between.
@@ -100,6 +102,10 @@ impl Applier {
                     } else {
                         fail(range, &failure, &mut failed);
                     }
+                    if budget.is_spent_twice() {
+                        let rest = ranges.drain(..).rev();
+                        rest.for_each(|range| fail(range, &failure, &mut failed));
+                    }
                 }
             }
         }
@@ -163,8 +169,10 @@ fn attempt_in(
         Some(guest) => guest,
         None => place.insert(Guest::start(mould)?),
     };
+    let began = thread_time();
     let output = guest.apply(mould, input)?;
-    lift(output, schema).map_err(|reason| Failure { reason: format!("apply: {reason}"), spent: Duration::ZERO })
+    lift(output, schema)
+        .map_err(|reason| Failure { reason: format!("apply: {reason}"), spent: thread_time().saturating_sub(began) })
 }
 
 fn halve(range: Range<usize>, ranges: &mut Vec<Range<usize>>) {
@@ -177,7 +185,7 @@ fn fail(range: Range<usize>, failure: &Failure, failed: &mut Vec<FailedRow>) {
     let reason = match range.len() {
         1 => failure.reason.clone(),
         rows => format!(
-            "one of {rows} records failed, and the batch's time for finding out which was over: {}",
+            "{rows} records failed together, the batch's time for finding out which is at fault was over: {}",
             failure.reason
         ),
     };
@@ -190,24 +198,33 @@ fn names(schema: &SchemaRef) -> String {
     fields.join(", ")
 }
 
-/// The time that failed tries may still take.
+/// The time that failed tries take.
 struct Budget {
-    left: Duration,
+    spent: Duration,
+    limit: Duration,
     cheap: Duration,
 }
 
 impl Budget {
     fn new(time: Duration) -> Self {
-        Self { left: time.saturating_mul(FAILED_TRIES_TIME_FACTOR), cheap: time / CHEAP_TRY_DIVISOR }
+        Self {
+            spent: Duration::ZERO,
+            limit: time.saturating_mul(FAILED_TRIES_TIME_FACTOR),
+            cheap: time / CHEAP_TRY_DIVISOR,
+        }
     }
 
     fn spend(&mut self, spent: Duration) {
         if spent > self.cheap {
-            self.left = self.left.saturating_sub(spent);
+            self.spent = self.spent.saturating_add(spent);
         }
     }
 
     fn is_spent(&self) -> bool {
-        self.left.is_zero()
+        self.spent >= self.limit
+    }
+
+    fn is_spent_twice(&self) -> bool {
+        self.spent >= self.limit.saturating_mul(2)
     }
 }

@@ -3,8 +3,10 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use braid_spec::model::PluginLimits;
 use braid_wasm_host::{Plugin, PluginError};
 use support::{LIMITS, evil, notes, schema, without};
@@ -92,7 +94,21 @@ fn a_plugin_that_always_loops_is_given_up_soon() {
     let failed: Vec<usize> = applied.failed.iter().map(|failed| failed.row).collect();
     assert_eq!(failed, all, "every record is accounted for, in order");
     let last = &applied.failed[1023].reason;
-    assert!(last.starts_with("one of 512 records failed, and the batch's time"), "{last}");
+    assert!(last.starts_with("512 records failed together, the batch's time"), "{last}");
+}
+
+#[test]
+fn a_plugin_that_always_loops_is_given_up_soon_in_pieces_too() {
+    let limits = PluginLimits { time: Duration::from_millis(10), memory_bytes: 2 << 20, ..LIMITS };
+    let plugin = evil("endless_loop", limits).expect("it loads");
+    let mut applier = plugin.applier(&schema()).expect("it describes its output");
+    let all: Vec<usize> = (0..2_000_000).collect();
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..all.len() as i64));
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values(all.iter().map(|_| "evil")));
+    let batch = RecordBatch::try_new(schema(), vec![ids, texts]).expect("columns of the schema");
+    let applied = applier.apply(&batch).expect("the schema is that of the batch");
+    assert_eq!(applied.batch.num_rows(), 0);
+    assert!(applied.failed.iter().map(|failed| failed.row).eq(all), "every record, in order");
 }
 
 #[test]

@@ -39,8 +39,10 @@ mod bindings {
     braid_guest::export_component!(Thief with_types_in braid_guest);
 }
 
+#[cfg(target_arch = "wasm32")]
 struct Nobody;
 
+#[cfg(target_arch = "wasm32")]
 impl braid_guest::Transform for Nobody {
     fn describe(input: braid_guest::Schema) -> Result<braid_guest::Schema, String> {
         Ok(input)
