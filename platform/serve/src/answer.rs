@@ -22,19 +22,16 @@ use crate::{Limits, ServeState};
 pub struct Answer {
     /// The rows, in one batch.
     pub rows: RecordBatch,
-    /// Columns that are a row's key; none where rows have no key.
+    /// How they accumulate.
+    pub kind: TableKind,
+    /// Columns that are a row's key, of a keyed view; none where it has one row for all.
     pub keys: Vec<usize>,
-    index: OnceLock<Result<Index, Problem>>,
+    by_key: OnceLock<Option<ByKey>>,
+    whole: OnceLock<Result<Rows, Problem>>,
 }
 
-/// Rows by key, comparable between two answers of the same view.
-#[derive(Debug)]
-pub struct Index {
-    /// Key to row number.
-    pub by_key: HashMap<Box<[u8]>, usize>,
-    /// All columns of each row, as bytes that are equal where the rows are.
-    pub whole: Rows,
-}
+/// Row numbers by key, as bytes that are equal where the keys are.
+pub type ByKey = HashMap<Box<[u8]>, usize>;
 
 /// What is answered about: a view, or a ledger (dead letters, late rows), which has no definition.
 pub struct Subject<'a> {
@@ -48,25 +45,32 @@ pub struct Subject<'a> {
 
 impl Answer {
     /// An answer of these rows; `keys` are the columns that are a row's key.
-    pub fn new(rows: RecordBatch, keys: Vec<usize>) -> Self {
-        let index = OnceLock::new();
-        Self { rows, keys, index }
+    pub fn new(rows: RecordBatch, kind: TableKind, keys: Vec<usize>) -> Self {
+        Self { rows, kind, keys, by_key: OnceLock::new(), whole: OnceLock::new() }
     }
 
-    /// Rows by key, made at first use.
-    pub fn index(&self) -> Result<&Index, Problem> {
-        self.index.get_or_init(|| Index::new(self)).as_ref().map_err(Problem::clone)
+    /// Row numbers by key; `None` where its keys do not tell rows apart: rows are appended, or the view's text leaves
+    /// out some column that it groups by.
+    pub fn by_key(&self) -> Option<&ByKey> {
+        let unique = || {
+            let rows = self.rows.num_rows();
+            if self.kind != TableKind::Keyed {
+                return None;
+            }
+            if self.keys.is_empty() {
+                return (rows <= 1).then(|| (0..rows).map(|row| (Box::default(), row)).collect());
+            }
+            let keys: Vec<ArrayRef> = self.keys.iter().map(|key| self.rows.column(*key).clone()).collect();
+            let keys = comparable(&keys).ok()?;
+            let by_key: ByKey = keys.iter().enumerate().map(|(row, key)| (key.data().into(), row)).collect();
+            (by_key.len() == rows).then_some(by_key)
+        };
+        self.by_key.get_or_init(unique).as_ref()
     }
-}
 
-impl Index {
-    fn new(answer: &Answer) -> Result<Self, Problem> {
-        let keys: Vec<ArrayRef> = answer.keys.iter().map(|key| answer.rows.column(*key).clone()).collect();
-        let keys = comparable(&keys)?;
-        Ok(Self {
-            by_key: keys.iter().enumerate().map(|(row, key)| (key.data().into(), row)).collect(),
-            whole: comparable(answer.rows.columns())?,
-        })
+    /// All columns of each row, as bytes that are equal where the rows are.
+    pub fn whole(&self) -> Result<&Rows, Problem> {
+        self.whole.get_or_init(|| comparable(self.rows.columns())).as_ref().map_err(Problem::clone)
     }
 }
 
@@ -180,7 +184,7 @@ impl Answers {
             }
             _ => vec![],
         };
-        Ok(Arc::new(Answer::new(rows, keys)))
+        Ok(Arc::new(Answer::new(rows, subject.kind, keys)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Changes out: a view's answer, and then what changed in it with each commit, as server-sent events.
 
+use std::cmp::Ordering;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -8,12 +9,13 @@ use arrow::compute::take_record_batch;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use braid_kernel::TableKind;
 use braid_kernel::serve::Snapshot;
 use futures::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::Limits;
-use crate::answer::{Answer, Subject, subject};
+use crate::answer::{Answer, ByKey, Subject, subject};
 use crate::http::{App, Named, Shared, stopped};
 use crate::problem::{Code, Problem};
 use crate::provenance::{Provenance, finality};
@@ -76,8 +78,8 @@ fn followable(answer: &Answer) -> Result<(), Problem> {
         let detail = format!("{rows} rows; changes are told of views with at most {most}");
         return Err(Problem::new(Code::AnswerTooLarge, detail));
     }
-    if !answer.keys.is_empty() {
-        answer.index()?;
+    if answer.kind == TableKind::Keyed && rows > 0 {
+        answer.whole()?;
     }
     Ok(())
 }
@@ -149,39 +151,46 @@ fn event(app: &App, snapshot: &Snapshot, about: &Subject<'_>, telling: &Telling)
 
 /// What changed between two answers of a view; `None` where nothing did.
 fn difference(old: &Answer, new: &Answer) -> Result<Option<Telling>, Problem> {
-    if new.keys.is_empty() {
+    if new.kind != TableKind::Keyed {
         let (before, now) = (old.rows.num_rows(), new.rows.num_rows());
         return Ok(match now.cmp(&before) {
-            std::cmp::Ordering::Equal => None,
-            std::cmp::Ordering::Greater => {
+            Ordering::Equal => None,
+            Ordering::Greater => {
                 Some(Telling::Change { rows: new.rows.slice(before, now - before), removed: new.rows.slice(0, 0) })
             }
             // An append view does not shrink; should its definition have changed, all is told again.
-            std::cmp::Ordering::Less => Some(Telling::Snapshot(new.rows.clone())),
+            Ordering::Less => Some(Telling::Snapshot(new.rows.clone())),
         });
     }
-    let (was, is) = (old.index()?, new.index()?);
-    let mut changed: Vec<u64> = is
-        .by_key
-        .iter()
-        .filter(|(key, row)| {
-            let before = was.by_key.get(*key);
-            before.is_none_or(|before| was.whole.row(*before).data() != is.whole.row(**row).data())
-        })
-        .map(|(_, row)| *row as u64)
-        .collect();
-    let mut gone: Vec<u64> =
-        was.by_key.iter().filter(|(key, _)| !is.by_key.contains_key(*key)).map(|(_, row)| *row as u64).collect();
+    if old.rows.num_columns() == 0 || old.rows == new.rows {
+        return Ok(None);
+    }
+    let (Some(was), Some(is)) = (old.by_key(), new.by_key()) else {
+        return Ok(Some(Telling::Snapshot(new.rows.clone())));
+    };
+    let (old_rows, new_rows) = (old.whole()?, new.whole()?);
+    let differs = |key: &[u8], row: usize| {
+        let before = was.get(key);
+        before.is_none_or(|before| old_rows.row(*before).data() != new_rows.row(row).data())
+    };
+    let changed = places(is, differs);
+    let gone = places(was, |key, _| !is.contains_key(key));
     if changed.is_empty() && gone.is_empty() {
         return Ok(None);
     }
-    changed.sort_unstable();
-    gone.sort_unstable();
-    let rows = take_record_batch(&new.rows, &UInt64Array::from(changed)).map_err(Problem::internal)?;
-    let removed = old
-        .rows
-        .project(&old.keys)
-        .and_then(|keys| take_record_batch(&keys, &UInt64Array::from(gone)))
-        .map_err(Problem::internal)?;
+    let rows = take_record_batch(&new.rows, &changed).map_err(Problem::internal)?;
+    let removed = take_record_batch(&old.rows, &gone).map_err(Problem::internal)?;
+    let removed = match old.keys.is_empty() {
+        true => removed,
+        false => removed.project(&old.keys).map_err(Problem::internal)?,
+    };
     Ok(Some(Telling::Change { rows, removed }))
+}
+
+/// The row numbers of some keys, ascending.
+fn places(by_key: &ByKey, which: impl Fn(&[u8], usize) -> bool) -> UInt64Array {
+    let chosen = by_key.iter().filter(|(key, row)| which(key, **row));
+    let mut places: Vec<u64> = chosen.map(|(_, row)| *row as u64).collect();
+    places.sort_unstable();
+    UInt64Array::from(places)
 }

@@ -11,7 +11,7 @@ mod metrics;
 mod problem;
 mod provenance;
 mod queries;
-mod render;
+pub mod render;
 mod select;
 mod sql;
 mod status;

@@ -102,7 +102,7 @@ impl Selection {
             };
             sort.push((column, *options));
         }
-        match answer.keys.is_empty() {
+        match answer.keys.is_empty() || answer.by_key().is_none() {
             true => sort.push((positions, SortOptions::default())),
             false => sort.extend(answer.keys.iter().map(|key| (rows.column(*key).clone(), SortOptions::default()))),
         }
@@ -312,6 +312,7 @@ fn cursor_bytes(text: &str) -> Result<Vec<u8>, Problem> {
 mod tests {
     use super::*;
     use arrow::array::Int64Array;
+    use braid_kernel::TableKind;
     use proptest::prelude::*;
 
     fn answer(values: &[(Option<i64>, Option<String>)], keyed: bool) -> Answer {
@@ -322,7 +323,10 @@ mod tests {
         ];
         let rows =
             RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)));
-        Answer::new(rows.unwrap(), if keyed { vec![0] } else { vec![] })
+        match keyed {
+            true => Answer::new(rows.unwrap(), TableKind::Keyed, vec![0]),
+            false => Answer::new(rows.unwrap(), TableKind::Append, vec![]),
+        }
     }
 
     fn ids(rows: &RecordBatch) -> Vec<i64> {

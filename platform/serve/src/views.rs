@@ -249,7 +249,7 @@ async fn lookup(
 /// The columns that make a key, as [`braid_engine::Reader::lookup`] names them: a window is known by its start.
 fn key_columns(subject: &Subject<'_>) -> Result<Vec<String>, Problem> {
     let name = subject.name;
-    let Some(info) = subject.info.filter(|info| !info.keys.is_empty()) else {
+    let Some(info) = subject.info.filter(|info| info.kind == TableKind::Keyed) else {
         return Err(Problem::new(Code::BadKey, format!("rows of `{name}` have no key; use scan")));
     };
     let window = |key: &str| {
@@ -266,23 +266,31 @@ fn key_columns(subject: &Subject<'_>) -> Result<Vec<String>, Problem> {
 fn named(subject: &Subject<'_>, values: Vec<String>) -> Result<Vec<(String, String)>, Problem> {
     let columns = key_columns(subject)?;
     if columns.len() != values.len() {
-        return Err(Problem::new(Code::BadKey, format!("a key of `{}` is {}", subject.name, columns.join(","))));
+        return Err(other_key(subject, &columns));
     }
     Ok(columns.into_iter().zip(values).collect())
 }
 
 fn ordered(subject: &Subject<'_>, mut given: Vec<(String, String)>) -> Result<Vec<(String, String)>, Problem> {
     let columns = key_columns(subject)?;
-    let mut values = vec![];
+    let mut key = vec![];
     for column in &columns {
         let short = column.strip_suffix(".start");
         let place = given.iter().position(|(name, _)| name == column || Some(name.as_str()) == short);
-        values.extend(place.map(|place| given.swap_remove(place).1));
+        key.extend(place.map(|place| (column.clone(), given.swap_remove(place).1)));
     }
-    match given.is_empty() {
-        true => named(subject, values),
-        false => named(subject, vec![]),
+    match given.is_empty() && key.len() == columns.len() {
+        true => Ok(key),
+        false => Err(other_key(subject, &columns)),
     }
+}
+
+fn other_key(subject: &Subject<'_>, columns: &[String]) -> Problem {
+    let detail = match columns {
+        [] => format!("`{}` has one row and no key columns: ask for /keys", subject.name),
+        columns => format!("a key of `{}` is {}", subject.name, columns.join(",")),
+    };
+    Problem::new(Code::BadKey, detail)
 }
 
 /// What a request asks of its answer's form.

@@ -153,6 +153,7 @@ async fn keys_are_found_by_path_column_and_batch() {
         ("GET", "/v1/views/by_country/keys/Norway,5", ""),
         ("GET", "/v1/views/by_country/keys?n=2", ""),
         ("GET", "/v1/views/by_country/keys", ""),
+        ("GET", "/v1/views/all/keys?n=4", ""),
         ("GET", "/v1/views/by_window/keys/Norway,yesterday", ""),
         ("GET", "/v1/views/large/keys/Norway", ""),
         ("POST", "/v1/views/by_country/keys:batch_get", r#"{"keys": [null]}"#),
@@ -326,6 +327,36 @@ async fn changes_tell_what_changed_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn views_without_a_whole_key_have_all_their_rows() {
+    let mut river = shop().await;
+    let http = river.serve().await;
+    // One row for all has the empty key.
+    let row = |n: i64, most: i64| json!({"n": n, "most": most});
+    assert_eq!(http.get("/v1/views/all/keys").await.json()["row"], row(4, 250));
+    let mut all = http.follow("/v1/views/all/changes").await;
+    assert_eq!(all.next().await.unwrap().2["rows"], json!([row(4, 250)]));
+
+    // Rows that only differ in what the view leaves out are not lost between pages.
+    let mut sizes = http.follow("/v1/views/sizes/changes").await;
+    assert_eq!(sizes.next().await.unwrap().2["rows"], json!(vec![json!({"n": 1}); 4]));
+    let (mut seen, mut path) = (vec![], "/v1/views/sizes/scan?limit=3".to_owned());
+    loop {
+        let page = http.get(&path).await.json();
+        seen.extend(page["rows"].as_array().unwrap().clone());
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/views/sizes/scan?limit=3&after={next}");
+    }
+    assert_eq!(seen, vec![json!({"n": 1}); 4]);
+
+    river.epoch(&[("Norway", 5, 20)]).await;
+    let (name, _, data) = all.next().await.unwrap();
+    assert_eq!((name.as_str(), &data["rows"]), ("change", &json!([row(5, 250)])));
+    // Which of its rows changed cannot be said, so all are told again.
+    let (name, _, data) = sizes.next().await.unwrap();
+    assert_eq!((name.as_str(), data["rows"].as_array().unwrap().len()), ("snapshot", 4));
+}
+
+#[tokio::test]
 async fn a_stop_ends_streams_and_waits_and_lets_go_of_the_address() {
     let river = shop().await;
     let http = river.serve().await;
@@ -364,9 +395,9 @@ async fn views_and_queries_describe_themselves() {
     let http = river.serve().await;
     let views = http.get("/v1/views").await.json()["views"].clone();
     let names: Vec<&str> = views.as_array().unwrap().iter().map(|v| v["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["by_country", "by_window", "large", "dead_letters"]);
+    assert_eq!(names, ["all", "by_country", "by_window", "large", "sizes", "dead_letters"]);
     assert_eq!(
-        views[1],
+        views[2],
         json!({
             "name": "by_window",
             "kind": "keyed",

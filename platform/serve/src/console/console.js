@@ -31,7 +31,7 @@ function digits(text) {
   return int === undefined ? text : sign + int.replace(/\B(?=(\d{3})+$)/g, "\u202f") + rest;
 }
 
-const instant = (text) => (text ?? "–").replace("T", " ").replace(/(\.\d{3})?\d*Z$/, "$1").replace(/\.000$/, "");
+const instant = (text) => (text ?? "–").replace("T", " ").replace("Z", "").replace(/(\.\d{3})\d+$/, "$1").replace(/\.0+$/, "");
 
 function shown(value, type) {
   if (value === null || value === undefined) return "null";
@@ -240,7 +240,8 @@ async function drawView(view, manifest) {
   const page = await ask(`${base}?${parameters}`);
   const sameOrder = view.drawn.endsWith(` ${order}`);
   view.drawn = wanted;
-  const keys = view.about.keys.length ? view.about.keys : view.about.columns.map((c) => c.name);
+  const keyed = view.about.kind === "keyed"; // without keys: one row for all
+  const keys = keyed ? view.about.keys : view.about.columns.map((c) => c.name);
   const key = (row) => JSON.stringify(keys.map((name) => row[name]));
   table(view.card.querySelector("[data-role=rows]"), view.about.columns, page.rows, {
     key, before: sameOrder ? view.before : null, order: view.order, descending: view.descending,

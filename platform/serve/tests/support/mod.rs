@@ -24,12 +24,14 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 const WRITER: &str = "test";
-const VIEWS: [(&str, &str); 3] = [
+const VIEWS: [(&str, &str); 5] = [
     ("by_country", "SELECT country, count(*) AS n, sum(amount) AS total FROM orders GROUP BY country"),
     (
         "by_window",
         "SELECT country, window(at, '10 seconds') AS w, count(*) AS n FROM orders GROUP BY country, window(at, '10 seconds')",
     ),
+    ("all", "SELECT count(*) AS n, max(amount) AS most FROM orders"),
+    ("sizes", "SELECT count(*) AS n FROM orders GROUP BY country, amount"),
     ("large", "SELECT country, amount FROM orders WHERE amount >= 100"),
 ];
 
