@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use braid_connect::SourceContext;
+use braid_connect::{MemoryTable, SourceContext};
 use braid_engine::Reader;
 use braid_kernel::base::{BaseWriter, OnProgress};
 use braid_kernel::ledger::Ledger;
@@ -100,9 +100,15 @@ pub async fn layers(prepared: &Arc<Prepared>, on_progress: Option<OnProgress>) -
         sources.insert(name.clone(), open.source);
         ingest.extend(open.ingest.map(|ingest| (name.clone(), ingest)));
     }
+    let mut reader = reader(prepared, segments.clone());
     let mut sinks = BTreeMap::new();
     for name in deployment.sinks.keys() {
-        sinks.insert(name.clone(), Box::new(outlet(prepared, name, &manifest, &*segments).await?) as _);
+        let (outlet, memory) = outlet(prepared, name, &manifest, &*segments).await?;
+        if let Some(table) = memory {
+            let schema = table.schema().clone();
+            reader = reader.with_live(name, schema, Arc::new(move || table.rows()));
+        }
+        sinks.insert(name.clone(), Box::new(outlet) as _);
     }
     let speed = Speed {
         ledger,
@@ -115,8 +121,7 @@ pub async fn layers(prepared: &Arc<Prepared>, on_progress: Option<OnProgress>) -
         settings: settings(prepared, &run_id),
         memory: Default::default(),
     };
-    let reader = Arc::new(reader(prepared, segments));
-    Ok(Layers { speed, base: Arc::new(base), board, reader, ingest, store, id: id(prepared), run_id })
+    Ok(Layers { speed, base: Arc::new(base), board, reader: Arc::new(reader), ingest, store, id: id(prepared), run_id })
 }
 
 /// The query's id: the same over restarts, another for another deployment or store.
@@ -187,7 +192,7 @@ async fn outlet(
     name: &str,
     manifest: &Manifest,
     segments: &dyn Segments,
-) -> Result<Outlet, Failure> {
+) -> Result<(Outlet, Option<Arc<MemoryTable>>), Failure> {
     let sink = &prepared.deployment.sinks[name];
     let view = &prepared.engine.views()[&sink.from];
     let mut output = prepared.engine.output(&sink.from, output_mode(sink.output_mode)).map_err(Failure::Invalid)?;
@@ -204,5 +209,5 @@ async fn outlet(
     let writer = format!("{}-{name}", prepared.deployment.name);
     let to = braid_connect::sink(&writer, &manifest.history, &sink.to, sink.output_mode, view.schema.clone())
         .map_err(|error| Failure::Environment(format!("sink `{name}`: {error}")))?;
-    Ok(Outlet::new(sink.from.clone(), output, to.output))
+    Ok((Outlet::new(sink.from.clone(), output, to.output), to.memory))
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray, UInt64Array};
-use arrow::csv::WriterBuilder;
-use arrow::json::ArrayWriter;
+use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use braid_kernel::serve::Snapshot;
 use braid_kernel::time::rfc3339;
 use braid_kernel::{Manifest, TableKind, ledger};
+use braid_serve::render;
 use braid_spec::model::{BaseBy, LogKeep, SinkKind, SourceKind};
 use serde_json::json;
 
@@ -199,21 +199,18 @@ fn table(columns: Vec<(&str, ArrayRef)>) -> Result<String, Failure> {
 fn print(rows: &[RecordBatch], output: Output) -> Result<String, Failure> {
     match output {
         Output::Table => Ok(format!("{}\n", pretty_format_batches(rows).map_err(Failure::runtime)?)),
-        Output::Json => {
-            let mut writer = ArrayWriter::new(vec![]);
-            for batch in rows {
-                writer.write(batch).map_err(Failure::runtime)?;
-            }
-            writer.finish().map_err(Failure::runtime)?;
-            let text = String::from_utf8(writer.into_inner()).map_err(Failure::runtime)?;
-            Ok(if text.is_empty() { "[]\n".into() } else { format!("{text}\n") })
-        }
-        Output::Csv => {
-            let mut writer = WriterBuilder::new().with_header(true).build(vec![]);
-            for batch in rows {
-                writer.write(batch).map_err(Failure::runtime)?;
-            }
-            String::from_utf8(writer.into_inner()).map_err(Failure::runtime)
+        // The same words as over HTTP.
+        Output::Json | Output::Csv => {
+            let Some(first) = rows.first() else { return Ok(String::new()) };
+            let rows = concat_batches(&first.schema(), rows).map_err(Failure::runtime)?;
+            let bytes = match output {
+                Output::Json => render::json_array(&rows).map(|mut array| {
+                    array.push(b'\n');
+                    array
+                }),
+                _ => render::csv(&rows),
+            };
+            String::from_utf8(bytes.map_err(Failure::runtime)?).map_err(Failure::runtime)
         }
     }
 }

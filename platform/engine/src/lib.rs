@@ -25,4 +25,7 @@ pub use catalog::{Catalog, CompileError, EventTime, Input, OutputMode, ReadError
 pub use engine::Engine;
 pub use job::{EngineJob, EpochResult, LATE_ROWS_MAX};
 pub use output::Output;
-pub use reader::{Reader, SEGMENT_CACHE_BYTES_MAX};
+pub use reader::{LiveRows, Reader, SEGMENT_CACHE_BYTES_MAX};
+
+#[cfg(test)]
+mod tests;

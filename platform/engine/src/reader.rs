@@ -37,10 +37,14 @@ pub struct Reader {
     shared: Arc<Shared>,
 }
 
+/// Rows that are kept elsewhere in this process, as of now.
+pub type LiveRows = Arc<dyn Fn() -> Vec<RecordBatch> + Send + Sync>;
+
 struct Shared {
     engine: Engine,
     segments: Arc<dyn Segments>,
     ledgers: BTreeMap<String, SchemaRef>,
+    live: BTreeMap<String, (SchemaRef, LiveRows)>,
     views: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Merged>>>>>,
     cache: Mutex<SegmentCache>,
 }
@@ -61,15 +65,7 @@ type BaseName = (u64, Vec<String>);
 impl Reader {
     /// Reads what is not in memory through `segments`.
     pub fn new(engine: Engine, segments: Arc<dyn Segments>) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                engine,
-                segments,
-                ledgers: BTreeMap::new(),
-                views: Mutex::default(),
-                cache: Mutex::default(),
-            }),
-        }
+        Self::of(engine, segments, BTreeMap::new(), BTreeMap::new())
     }
 
     /// Makes a ledger (`dead_letters`, `late_rows`) readable under its name.
@@ -77,15 +73,25 @@ impl Reader {
         let shared = &self.shared;
         let mut ledgers = shared.ledgers.clone();
         ledgers.insert(name.to_owned(), nullable(&schema));
-        Self {
-            shared: Arc::new(Shared {
-                engine: shared.engine.clone(),
-                segments: shared.segments.clone(),
-                ledgers,
-                views: Mutex::default(),
-                cache: Mutex::default(),
-            }),
-        }
+        Self::of(shared.engine.clone(), shared.segments.clone(), ledgers, shared.live.clone())
+    }
+
+    /// Makes rows that are kept elsewhere (a memory sink's) readable under a name.
+    pub fn with_live(self, name: &str, schema: SchemaRef, rows: LiveRows) -> Self {
+        let shared = &self.shared;
+        let mut live = shared.live.clone();
+        live.insert(name.to_owned(), (schema, rows));
+        Self::of(shared.engine.clone(), shared.segments.clone(), shared.ledgers.clone(), live)
+    }
+
+    fn of(
+        engine: Engine,
+        segments: Arc<dyn Segments>,
+        ledgers: BTreeMap<String, SchemaRef>,
+        live: BTreeMap<String, (SchemaRef, LiveRows)>,
+    ) -> Self {
+        let shared = Shared { engine, segments, ledgers, live, views: Mutex::default(), cache: Mutex::default() };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The engine that it answers for.
@@ -96,13 +102,17 @@ impl Reader {
     /// The columns of a view or ledger.
     pub fn schema(&self, name: &str) -> Option<SchemaRef> {
         let view = self.shared.engine.views().get(name).map(|view| view.schema.clone());
-        view.or_else(|| self.shared.ledgers.get(name).cloned())
+        let ledger = || self.shared.ledgers.get(name).cloned();
+        view.or_else(ledger).or_else(|| self.shared.live.get(name).map(|(schema, _)| schema.clone()))
     }
 
     /// The whole answer of a view or ledger.
     pub async fn rows(&self, snap: &Snapshot, view: &str) -> Result<Vec<RecordBatch>, ReadError> {
         if let Some(schema) = self.shared.ledgers.get(view) {
             return self.appended(snap, view, schema).await;
+        }
+        if let Some((_, rows)) = self.shared.live.get(view) {
+            return Ok(rows());
         }
         let compiled = self.view(view)?;
         let Some(keyed) = &compiled.keyed else {
@@ -156,12 +166,13 @@ impl Reader {
         together(&schema, &rows)
     }
 
-    /// One SELECT over views, ledgers and static tables, in Spark's dialect.
+    /// One SELECT over views, ledgers, static tables and live rows, in Spark's dialect.
     pub async fn sql(&self, snap: &Snapshot, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>), ReadError> {
         let engine = &self.shared.engine;
         let columns = |schema: &SchemaRef| schema.fields().iter().map(|field| field.name().clone()).collect();
         let views = engine.views().iter().map(|(name, view)| (name, &view.schema));
-        let tables = views.chain(&self.shared.ledgers).chain(engine.static_schemas());
+        let live = self.shared.live.iter().map(|(name, (schema, _))| (name, schema));
+        let tables = views.chain(&self.shared.ledgers).chain(engine.static_schemas()).chain(live);
         let names: Names = tables.clone().map(|(name, schema)| (name.clone(), columns(schema))).collect();
         let parsed = sql::parse("query", sql, &names, false).map_err(|mut errors| ReadError::Sql(errors.remove(0)))?;
         let planning = |error| ReadError::Sql(parsed.planning_error(&error));
@@ -193,7 +204,7 @@ impl Reader {
     }
 
     fn unknown(&self, name: &str) -> ReadError {
-        let names = self.shared.engine.views().keys().chain(self.shared.ledgers.keys());
+        let names = self.shared.engine.views().keys().chain(self.shared.ledgers.keys()).chain(self.shared.live.keys());
         ReadError::UnknownView { view: name.to_owned(), hint: did_you_mean(name, names) }
     }
 
