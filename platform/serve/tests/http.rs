@@ -4,7 +4,7 @@
 
 mod support;
 
-use braid_serve::QueryState;
+use braid_serve::{Code, QueryState};
 use serde_json::{Value, json};
 use support::{Order, River};
 
@@ -511,5 +511,17 @@ async fn the_console_needs_nothing_from_elsewhere() {
         if id.chars().all(|c| c.is_ascii_lowercase() || c == '-') {
             assert!(page.text.contains(&format!("id=\"{id}\"")), "{id}");
         }
+    }
+}
+
+#[test]
+fn every_code_is_documented_with_its_status() {
+    let page = include_str!("../../../docs/http.md");
+    for (place, code) in Code::ALL.into_iter().enumerate() {
+        let (status, name, title) = code.parts();
+        let row = page.lines().find(|line| line.starts_with(&format!("| {status} |")));
+        assert!(row.unwrap().contains(&format!("`{name}`")), "{name}");
+        assert!(!title.is_empty());
+        assert_eq!(Code::ALL.iter().position(|other| other.parts().1 == name), Some(place));
     }
 }

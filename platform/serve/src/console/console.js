@@ -50,6 +50,8 @@ function shown(value, type) {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
+const counted = (count, thing) => `${count} ${thing}${count === 1 ? "" : "s"}`;
+
 function ago(text) {
   if (!text) return "–";
   const seconds = Math.max(0, Math.round((Date.now() - Date.parse(text)) / 1000));
@@ -216,7 +218,8 @@ function addView(about) {
   card.querySelector("h3").textContent = about.name;
   card.querySelector(".kind").textContent = about.kind;
   const time = about.columns.find((c) => about.keys.includes(c.name) && isTime(c.type));
-  const number = about.columns.find((c) => !about.keys.includes(c.name) && isNumber(c.type));
+  const numbers = about.columns.filter((c) => !about.keys.includes(c.name) && isNumber(c.type));
+  const number = numbers.find((c) => c.type.startsWith("decimal")) ?? numbers[0];
   const view = { about, card, time, number, order: null, descending: true, before: null, drawn: "" };
   if (about.kind === "keyed") view.order = (time ?? number)?.name ?? null;
   at("views").append(card);
@@ -255,24 +258,25 @@ async function drawView(view, manifest) {
   const status = view.card.querySelector(".final");
   status.dataset.status = status.textContent = page.provenance.status;
   view.card.querySelector(".csv").href = `${base}?format=csv&limit=10000`;
-  view.card.querySelector(".more").textContent = page.next ? `first ${ROWS} rows; there are more` : `${page.rows.length} rows`;
+  view.card.querySelector(".more").textContent = page.next ? `first ${ROWS} rows; there are more` : counted(page.rows.length, "row");
   plot(view, page.rows);
 }
 
 function plot(view, rows) {
   const svg = view.card.querySelector("[data-role=plot]");
   const note = view.card.querySelector(".plot-note");
-  svg.toggleAttribute("hidden", !view.number || rows.length === 0);
-  note.textContent = view.number && rows.length ? view.number.name : "";
-  if (!view.number || rows.length === 0) return;
   const { keys, columns } = view.about;
-  const names = keys.length ? keys : [];
-  const label = (row) => names.map((name) => shown(row[name], columns.find((c) => c.name === name).type)).join(", ");
+  const number = columns.find((c) => c.name === view.order && isNumber(c.type)) ?? view.number;
+  const drawn = number !== undefined && rows.length > 1;
+  svg.toggleAttribute("hidden", !drawn);
+  note.textContent = drawn ? number.name : "";
+  if (!drawn) return;
+  const label = (row) => keys.map((name) => shown(row[name], columns.find((c) => c.name === name).type)).join(", ");
   const points = rows.map((row) => ({
-    value: Number(row[view.number.name] ?? 0),
-    title: `${label(row)}: ${shown(row[view.number.name], view.number.type)}`.replace(/^: /, ""),
+    value: Number(row[number.name] ?? 0),
+    title: `${label(row)}: ${shown(row[number.name], number.type)}`.replace(/^: /, ""),
   }));
-  svg.setAttribute("aria-label", `${view.number.name} of the rows below`);
+  svg.setAttribute("aria-label", `${number.name} of the rows below`);
   const alongTime = keys.length === 1 && view.time && view.order === view.time.name && points.length > 2;
   if (alongTime) line(svg, view.descending ? points.reverse() : points);
   else bars(svg, points);
@@ -305,7 +309,7 @@ async function run(sql) {
     const answer = await ask("/v1/sql", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ sql }) });
     table(at("sql-result"), answer.columns, answer.rows);
     const took = Math.round(performance.now() - began);
-    say("sql-note", `${answer.rows.length} rows in ${took} ms, manifest ${answer.provenance.manifest}${answer.truncated ? ", cut at the limit" : ""}`);
+    say("sql-note", `${counted(answer.rows.length, "row")} in ${took} ms, manifest ${answer.provenance.manifest}${answer.truncated ? ", cut at the limit" : ""}`);
   } catch (error) {
     at("sql-result").replaceChildren();
     say("sql-note", "");
