@@ -168,10 +168,10 @@ function drawLayers(now) {
   at("channel-base").style.flexGrow = String(Math.sqrt(horizon));
   at("channel-speed").style.flexGrow = String(Math.sqrt(speed.deltaEpochs));
   say("generation", base ? whole.format(base.generation) : "none yet");
-  say("base-by", base ? (base.by === "fold" ? "folded from deltas" : "recomputed from the log") : "");
+  say("base-by", base ? (base.by === "fold" ? "folded" : "recomputed") : "");
   say("published", ago(base?.publishedAt));
   say("lag", whole.format(speed.deltaEpochs));
-  say("watermark", instant(now.watermark));
+  say("watermark", instant(now.watermark).slice(0, 19)); // to the second: it moves once an epoch
   const took = now.lastProgress?.durationMs?.triggerExecution;
   say("epoch-duration", took === undefined ? "–" : `${whole.format(took)} ms`);
   const read = Object.values(now.counts.rows).reduce((a, b) => a + b, 0);
