@@ -157,8 +157,8 @@ struct HttpIngest {
 impl Ingest for HttpIngest {
     async fn append(&self, body: Bytes) -> Result<Range<i64>, SourceError> {
         if body.len() as u64 > self.body_bytes_max {
-            return Err(SourceError::Fatal(format!(
-                "a body of {} bytes is more than body_bytes_max, {}",
+            return Err(SourceError::TooLarge(format!(
+                "a body of {} bytes is more than max_body, {}",
                 body.len(),
                 self.body_bytes_max
             )));
@@ -259,7 +259,7 @@ mod tests {
         let store = Arc::new(MemoryStore::default());
         let ingest = http(&store, 4).ingest.unwrap();
         let body = vec![b'\n'; 64 * 1024 * 1024 + 1];
-        assert!(ingest.append(body.into()).await.unwrap_err().to_string().contains("body_bytes_max"));
+        assert!(ingest.append(body.into()).await.unwrap_err().to_string().contains("max_body"));
         assert!(store.objects.lock().unwrap().is_empty());
     }
 }
