@@ -316,3 +316,24 @@ fn an_abort_in_the_journal_loses_nothing_acknowledged() {
         abort_in_the_journal(&point);
     }
 }
+
+/// Generated rows are a function of their number: a killed rate source goes on where it was committed.
+#[test]
+fn a_rate_source_is_killed_and_goes_on() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let river = River::new("e2e/kill/rate.yaml", home.path());
+    let counted = |said: String| -> Result<u64, String> {
+        let asked = river.finish("query", &["SELECT n FROM totals", "--output", "csv"]);
+        asked.out.lines().nth(1).and_then(|n| n.parse().ok()).ok_or(format!("{}\n{said}", asked.err))
+    };
+    for least in [1, 10_000, 30_000] {
+        let mut running = river.up();
+        running.address();
+        eventually("more rows", || match counted(running.said())? {
+            n if n >= least => Ok(()),
+            n => Err(format!("{n} rows, not {least} yet; {}", running.said())),
+        });
+        running.kill();
+    }
+    assert_eq!(river.rows("SELECT n, total, least, most FROM totals"), ["30000,449985000,0,29999"]);
+}
