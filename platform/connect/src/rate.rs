@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, Timest
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
-use braid_kernel::{Offsets, Rows, Source, SourceError, SourcePlan, SourceState};
+use braid_kernel::{Rows, Source, SourceError, SourcePlan, SourceState};
 use braid_spec::model;
 use futures::stream::BoxStream;
 

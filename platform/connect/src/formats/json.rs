@@ -109,7 +109,7 @@ impl Json {
             };
             s.space();
             match field {
-                Some(field) => slots[field] = value(s, &self.fields[field])?,
+                Some(field) => read_value(s, &self.fields[field], &mut slots[field])?,
                 None => s.skip()?,
             }
             s.space();
@@ -154,35 +154,45 @@ impl Json {
     }
 }
 
-/// Reads the value of a declared column.
+/// Reads the value of a declared column into its slot.
 #[inline]
-fn value<'a>(s: &mut Scanner<'a>, field: &Field) -> Result<Value<'a>, Reason> {
+fn read_value<'a>(s: &mut Scanner<'a>, field: &Field, slot: &mut Value<'a>) -> Result<(), Reason> {
+    if field.kind == Kind::Text && s.peek() == b'"' {
+        let (text, escaped) = s.string()?;
+        *slot = if escaped { Value::Escaped(text) } else { Value::Text(text) };
+        return Ok(());
+    }
     let start = s.at;
-    let value = match (s.peek(), field.kind) {
-        (b'"', Kind::Text) => match s.string()? {
-            (text, false) => return Ok(Value::Text(text)),
-            (text, true) => return Ok(Value::Escaped(text)),
-        },
+    match other_value(s, field.kind)? {
+        Some(value) => *slot = value,
+        None => return Err(s.wrong_value(start, field)),
+    }
+    Ok(())
+}
+
+/// Reads a value that is no string of text; `None` where it is not of its kind.
+fn other_value<'a>(s: &mut Scanner<'a>, kind: Kind) -> Result<Option<Value<'a>>, Reason> {
+    Ok(match (s.peek(), kind) {
         (b'-' | b'0'..=b'9', Kind::Int { min, max }) => match s.integer() {
             Some(value) if value >= min && value <= max => Some(Value::Int(value)),
             _ => None,
         },
         (b'-' | b'0'..=b'9', Kind::Timestamp { millis: true }) => s.integer().map(Value::Int),
-        (b'-' | b'0'..=b'9', Kind::Float64 | Kind::Float32 | Kind::Decimal { .. }) => field.kind.parse(s.number()?),
+        (b'-' | b'0'..=b'9', Kind::Float64 | Kind::Float32 | Kind::Decimal { .. }) => kind.parse(s.number()?),
         (b'"', Kind::Decimal { precision, scale }) => {
-            s.plain_string()?.and_then(|text| parse_decimal(text, precision, scale).map(Value::Decimal))
+            let text = s.plain_string()?;
+            text.and_then(|text| parse_decimal(text, precision, scale)).map(|value| Value::Decimal(value.into()))
         }
         (b'"', Kind::Timestamp { millis }) => {
-            s.plain_string()?.and_then(|text| parse_timestamp(text, millis).map(Value::Int))
+            s.plain_string()?.and_then(|text| parse_timestamp(text, millis)).map(Value::Int)
         }
-        (b'"', Kind::Date) => s.plain_string()?.and_then(|text| parse_date(text).map(|days| Value::Int(days.into()))),
+        (b'"', Kind::Date) => s.plain_string()?.and_then(parse_date).map(|days| Value::Int(days.into())),
         (b'"', Kind::Binary) => s.plain_string()?.and_then(Kind::base64),
         (b't', Kind::Bool) => s.literal("true").then_some(Value::Bool(true)),
         (b'f', Kind::Bool) => s.literal("false").then_some(Value::Bool(false)),
         (b'n', _) => s.literal("null").then_some(Value::Null),
         _ => None,
-    };
-    value.ok_or_else(|| s.wrong_value(start, field))
+    })
 }
 
 /// A place in a record.
@@ -228,7 +238,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A string's inside, and whether it holds escapes, which are then proved valid.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Result<(&'a str, bool), Reason> {
         if !self.take(b'"') {
             return Err(self.expected("a string"));

@@ -56,7 +56,7 @@ pub(crate) struct Decoder {
 enum Inner {
     Json(json::Json),
     Nested(nested::Nested),
-    Csv(csv::Csv),
+    Csv(Box<csv::Csv>),
     Text(Columns),
 }
 
@@ -74,7 +74,7 @@ impl Decoder {
         let inner = match format {
             Format::Json if flat => Inner::Json(json::Json::new(declared, &schema, batch_rows)?),
             Format::Json => Inner::Nested(nested::Nested::new(declared, &schema)?),
-            Format::Csv(options) => Inner::Csv(csv::Csv::new(options, declared, &schema, batch_rows)?),
+            Format::Csv(options) => Inner::Csv(Box::new(csv::Csv::new(options, declared, &schema, batch_rows)?)),
             Format::Text => {
                 let names: Vec<&str> = declared.fields().iter().map(|f| f.name().as_str()).collect();
                 if names != ["value"] || Kind::of(declared.field(0).data_type()) != Some(Kind::Text) {
@@ -189,7 +189,9 @@ impl Decoder {
             }
             _ => {
                 let valid = simdutf8::basic::from_utf8(record);
-                self.line(record, valid.ok(), !has_control(record));
+                let mut slots = recycle(std::mem::take(&mut self.slots));
+                self.line(record, valid.ok(), !has_control(record), &mut slots);
+                self.slots = recycle(slots);
             }
         }
         self.next_offset = offset + 1;
@@ -249,20 +251,22 @@ impl Decoder {
     fn lines(&mut self, window: &[u8]) -> usize {
         let text = simdutf8::basic::from_utf8(window).ok();
         let plain = !has_control(window);
+        let mut slots = recycle(std::mem::take(&mut self.slots));
         let mut used = 0;
         while used < window.len() && !self.full() {
             let length = memchr(b'\n', &window[used..]).unwrap_or(window.len() - used);
             let range = used..used + length;
-            self.line(&window[range.clone()], text.map(|text| &text[range]), plain);
+            self.line(&window[range.clone()], text.map(|text| &text[range]), plain, &mut slots);
             self.next_offset += 1;
             used += length + 1;
         }
+        self.slots = recycle(slots);
         used.min(window.len())
     }
 
     /// Decodes one line; `text` is the same, where that was proved for it and all around it.
     #[inline]
-    fn line(&mut self, bytes: &[u8], text: Option<&str>, plain: bool) {
+    fn line<'a>(&mut self, bytes: &'a [u8], text: Option<&'a str>, plain: bool, slots: &mut Vec<Value<'a>>) {
         let Some(text) = text.or_else(|| simdutf8::basic::from_utf8(bytes).ok()) else {
             return self.divert("invalid UTF-8".into(), bytes);
         };
@@ -276,11 +280,8 @@ impl Decoder {
             }
             _ if text.bytes().all(|byte| byte.is_ascii_whitespace()) => return,
             Inner::Json(json) => {
-                let mut slots = recycle(std::mem::take(&mut self.slots));
                 slots.resize(json.width(), Value::Null);
-                let outcome = json.record(text, plain, &mut slots);
-                self.slots = recycle(slots);
-                outcome
+                json.record(text, plain, slots)
             }
             Inner::Nested(nested) => nested.record(text),
             Inner::Csv(_) => unreachable!("CSV is not cut at line ends"),
