@@ -16,9 +16,10 @@ use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::prelude::SessionContext;
 
 use crate::catalog::{Catalog, CompileError, ViewInfo};
+use crate::engine::conform_by_name;
 use crate::functions::session;
 use crate::groups::{Aggregation, Inputs, WindowKey};
-use crate::leaf::{LeafTable, StaticTable, Statics, leaves, nullable};
+use crate::leaf::{LeafTable, StaticTable, Statics, leaves, lowered, nullable};
 use crate::split::{self, Refusal};
 use crate::sql::{self, Names, Parsed};
 use crate::upper::Upper;
@@ -65,8 +66,19 @@ pub struct Compiled {
 /// Compiles every view.
 pub async fn compile(catalog: Catalog) -> std::result::Result<Compiled, Vec<CompileError>> {
     let mut errors = check_inputs(&catalog);
-    let statics =
-        Statics(catalog.statics.iter().map(|(name, table)| (name.clone(), Arc::new(table.batches.clone()))).collect());
+    let mut statics = Statics::default();
+    for (name, table) in &catalog.statics {
+        let schema = lowered(&nullable(&table.schema));
+        let rows = table.batches.iter().map(|batch| conform_by_name(batch, &schema));
+        match rows.collect::<std::result::Result<Vec<_>, _>>() {
+            Ok(rows) => {
+                statics.0.insert(name.clone(), Arc::new(rows));
+            }
+            Err(message) => {
+                errors.push(CompileError { view: name.clone(), position: None, message, hint: None });
+            }
+        }
+    }
     let mut state = session();
     state.config_mut().set_extension(Arc::new(statics.clone()));
     let context = SessionContext::new_with_state(state);
@@ -77,10 +89,10 @@ pub async fn compile(catalog: Catalog) -> std::result::Result<Compiled, Vec<Comp
     for (name, schema, is_input) in tables {
         names.insert(name.clone(), schema.fields().iter().map(|field| field.name().clone()).collect());
         let table: Arc<dyn TableProvider> = if is_input {
-            Arc::new(LeafTable::new(name, nullable(schema)))
+            Arc::new(LeafTable::new(name, lowered(&nullable(schema))))
         } else {
             static_schemas.insert(name.clone(), nullable(schema));
-            Arc::new(StaticTable::new(name, nullable(schema)))
+            Arc::new(StaticTable::new(name, lowered(&nullable(schema))))
         };
         register(&context, name, table, &mut errors);
     }
@@ -147,7 +159,7 @@ pub async fn compile(catalog: Catalog) -> std::result::Result<Compiled, Vec<Comp
 }
 
 fn register(context: &SessionContext, name: &str, table: Arc<dyn TableProvider>, errors: &mut Vec<CompileError>) {
-    if let Err(error) = context.register_table(TableReference::bare(name), table) {
+    if let Err(error) = context.register_table(TableReference::bare(name.to_lowercase()), table) {
         errors.push(CompileError {
             view: name.to_owned(),
             position: None,
@@ -218,7 +230,7 @@ async fn compile_view(
             ));
         }
     }
-    let inputs: BTreeSet<String> = catalog.inputs.keys().cloned().collect();
+    let inputs: BTreeSet<String> = catalog.inputs.keys().map(|name| name.to_lowercase()).collect();
     let state = context.state();
     let planning = |error| parsed.planning_error(&error);
     let raw = state.statement_to_plan(parsed.statement.clone()).await.map_err(planning)?;
@@ -229,13 +241,10 @@ async fn compile_view(
     let is_aggregate = split::check(&raw, &inputs).map_err(refused)?;
     let marked = split::mark(raw.clone(), &inputs).map_err(planning)?;
     let optimized = state.optimize(&marked).map_err(planning)?;
-    let schema = nullable(optimized.schema().as_arrow());
+    let schema = nullable(&parsed.spell(optimized.schema().as_arrow()));
     if let Some(name) = repeated(&schema) {
-        return Err(parsed.error(
-            parsed.find(&name),
-            format!("two columns of the answer are called `{name}`"),
-            Some("give one another name with AS".into()),
-        ));
+        let (message, hint) = sql::repeated_column(&name);
+        return Err(parsed.error(parsed.find(&name), message, hint));
     }
     if let Some(table) = unread(&optimized, &parsed, catalog, views) {
         return Err(parsed.error(
@@ -256,11 +265,16 @@ fn unread(
     views: &BTreeMap<String, Arc<View>>,
 ) -> Option<String> {
     let scans = split::scans(plan).ok()?;
-    if scans.iter().any(|(table, _)| catalog.inputs.contains_key(table)) {
+    if scans.iter().any(|(table, _)| declared(&catalog.inputs, table).is_some()) {
         return None;
     }
     let streams = |table: &&String| catalog.inputs.contains_key(*table) || views.contains_key(*table);
     parsed.tables.iter().find(streams).cloned()
+}
+
+/// What is known under a name in lower case, with its name as declared.
+fn declared<'a, T>(tables: &'a BTreeMap<String, T>, lower: &str) -> Option<(&'a String, &'a T)> {
+    tables.iter().find(|(name, _)| name.to_lowercase() == lower)
 }
 
 fn repeated(schema: &SchemaRef) -> Option<String> {
@@ -288,11 +302,12 @@ async fn assemble(
         let Some((aggregation, _)) = aggregation else {
             return internal_err!("the aggregate was not planned");
         };
-        event_time =
-            split.window.and_then(|window| split::event_time(&split.lower, window)).filter(|(table, column)| {
-                let watermark = catalog.inputs.get(table).and_then(|input| input.watermark.as_ref());
-                watermark.is_some_and(|watermark| watermark.column == *column)
-            });
+        let origin = split.window.and_then(|window| split::event_time(&split.lower, window));
+        event_time = origin.and_then(|(table, column)| {
+            let (name, input) = declared(&catalog.inputs, &table)?;
+            let watermark = input.watermark.as_ref()?;
+            (watermark.column.to_lowercase() == column).then(|| (name.clone(), watermark.column.clone()))
+        });
         let upper = Upper::plan(state, &split.upper, schema.clone(), split.ordered).await?;
         lower = split.lower;
         keyed = Some(Keyed { aggregation, upper, keys: split.keys });
@@ -302,18 +317,17 @@ async fn assemble(
     let mut inputs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut statics = BTreeSet::new();
     for (table, columns) in split::scans(&lower)? {
-        if catalog.inputs.contains_key(&table) {
-            inputs.entry(table).or_default().extend(columns);
-        } else {
-            statics.insert(table);
+        if let Some((name, _)) = declared(&catalog.inputs, &table) {
+            inputs.entry(name.clone()).or_default().extend(columns);
+        } else if let Some((name, _)) = declared(&catalog.statics, &table) {
+            statics.insert(name.clone());
         }
     }
     let inputs = inputs
         .into_iter()
         .map(|(input, columns)| {
-            let declared = catalog.inputs[&input].schema.fields().iter();
-            let declared = declared.map(|field| field.name().clone()).filter(|name| columns.contains(name));
-            (input, declared.collect())
+            let names = catalog.inputs[&input].schema.fields().iter().map(|field| field.name().clone());
+            (input, names.filter(|name| columns.contains(&name.to_lowercase())).collect())
         })
         .collect::<BTreeMap<String, Vec<String>>>();
 

@@ -13,7 +13,7 @@ use datafusion::execution::session_state::SessionState;
 use crate::catalog::{Catalog, CompileError, OutputMode, ViewInfo};
 use crate::compile::{Compiled, View, compile};
 use crate::job::EngineJob;
-use crate::leaf::{Statics, conform};
+use crate::leaf::{Statics, conform, lowered};
 use crate::output::Output;
 use crate::sql::did_you_mean;
 
@@ -71,7 +71,7 @@ impl Engine {
         };
         let rows = batches
             .into_iter()
-            .map(|batch| conform_by_name(&batch, schema))
+            .map(|batch| conform_by_name(&batch, &lowered(schema)))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|reason| error(reason, None))?;
         let mut statics = self.shared.statics.write().unwrap_or_else(PoisonError::into_inner);
@@ -141,15 +141,18 @@ pub(crate) fn job_error(view: &str, error: &DataFusionError) -> JobError {
     }
 }
 
-/// The columns of a schema, found by name in a batch.
+/// The columns of a schema, found by name in a batch; names that differ in case only are the same.
 pub(crate) fn conform_by_name(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
-    let given = batch.schema();
+    let given = batch.schema_ref().fields();
     let columns = schema
         .fields()
         .iter()
         .map(|field| {
-            let (index, found) =
-                given.column_with_name(field.name()).ok_or_else(|| format!("there is no column `{}`", field.name()))?;
+            let exact = given.iter().position(|given| given.name() == field.name());
+            let index = exact
+                .or_else(|| given.iter().position(|given| given.name().to_lowercase() == field.name().to_lowercase()))
+                .ok_or_else(|| format!("there is no column `{}`", field.name()))?;
+            let found = &given[index];
             if found.data_type() != field.data_type() {
                 return Err(format!("`{}` is {} and not {}", field.name(), found.data_type(), field.data_type()));
             }

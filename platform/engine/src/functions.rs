@@ -25,8 +25,14 @@ use crate::{extreme, sum, window};
 /// Rows per batch inside a plan.
 pub const BATCH_ROWS: usize = 8192;
 
-/// Rules that take a shortcut past the aggregate's states, or would move its keys.
-const LOGICAL_RULES_OFF: [&str; 2] = ["single_distinct_aggregation_to_group_by", "eliminate_group_by_constant"];
+/// Rules that take a shortcut past the aggregate's states or move its keys, and those that take fields out of structs
+/// early: our structs are made late, of plain keys.
+const LOGICAL_RULES_OFF: [&str; 4] = [
+    "single_distinct_aggregation_to_group_by",
+    "eliminate_group_by_constant",
+    "extract_leaf_expressions",
+    "push_down_leaf_projections",
+];
 /// Rules that answer from statistics or stop before all input was seen.
 const PHYSICAL_RULES_OFF: [&str; 3] = ["aggregate_statistics", "LimitedDistinctAggregation", "LimitAggregation"];
 
@@ -36,8 +42,8 @@ pub fn session() -> SessionState {
         SessionConfig::new().with_target_partitions(1).with_batch_size(BATCH_ROWS).with_information_schema(false);
     let options = config.options_mut();
     options.sql_parser.dialect = Dialect::Spark;
-    // Names are resolved without regard to case before planning (see `sql`).
-    options.sql_parser.enable_ident_normalization = false;
+    // Names are lower case inside, and get their spelling back in answers (see `sql`).
+    options.sql_parser.enable_ident_normalization = true;
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.map_string_types_to_utf8view = false;
     options.execution.enable_ansi_mode = true;

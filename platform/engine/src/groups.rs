@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
-    UInt32Array, new_empty_array,
+    UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{SortColumn, lexsort_to_indices, take, take_record_batch};
@@ -304,11 +304,10 @@ impl<'a> Groups<'a> {
             if self.aggregation.keys() > 0 {
                 return Ok(RecordBatch::new_empty(schema.clone()));
             }
-            let each = self.table.accumulators.iter_mut().zip(&self.aggregation.state_types);
-            for (accumulator, types) in each {
-                let none: Vec<ArrayRef> = types.iter().map(new_empty_array).collect();
-                accumulator.merge_batch(&none, &[], 1)?;
-            }
+            // A grouped accumulator that saw no row takes its group for one that it saw; these know better.
+            let functions = self.aggregation.functions.iter();
+            let none = functions.map(|function| function.create_accumulator()?.evaluate()?.to_array());
+            return batch(schema, none.collect::<Result<_>>()?, 1);
         }
         let mut columns = self.table.emit_keys()?;
         for accumulator in &mut self.table.accumulators {

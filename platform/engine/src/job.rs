@@ -35,6 +35,8 @@ pub struct EngineJob {
     statics: Arc<Statics>,
     pipelines: Option<Vec<Pipeline>>,
     late_before_ms: Option<i64>,
+    /// Rows were lost to an error: the epoch cannot be finished.
+    failed: bool,
 }
 
 /// What an epoch gave.
@@ -51,13 +53,14 @@ pub struct EpochResult {
 impl EngineJob {
     pub(crate) fn new(engine: Engine) -> Self {
         let statics = engine.statics();
-        Self { engine, statics, pipelines: None, late_before_ms: None }
+        Self { engine, statics, pipelines: None, late_before_ms: None, failed: false }
     }
 
     /// Starts an epoch. Rows of windows that ended at or before `late_before_ms` are late.
     /// What an epoch that was not finished had taken is forgotten.
     pub fn begin(&mut self, late_before_ms: Option<i64>) {
         self.late_before_ms = late_before_ms;
+        self.failed = false;
         let statics = self.engine.statics();
         if !Arc::ptr_eq(&statics, &self.statics) {
             self.statics = statics;
@@ -81,6 +84,7 @@ impl EngineJob {
             let name = pipeline.view.info.name.clone();
             let fed = pipeline.feed(self.engine.session(), input, batch, self.late_before_ms).await;
             if let Err(error) = fed {
+                self.failed = true;
                 return Err(match error {
                     Trouble::Rows(reason) => JobError::Bug(format!("input `{input}`: {reason}")),
                     Trouble::Plan(error) => job_error(&name, &error),
@@ -90,8 +94,11 @@ impl EngineJob {
         Ok(())
     }
 
-    /// Ends the epoch. The job is then as if new, also after an error.
+    /// Ends the epoch. After an error, here or in `feed`, the next `begin` starts anew.
     pub async fn finish(&mut self) -> Result<EpochResult, JobError> {
+        if self.failed {
+            return Err(JobError::Bug("an epoch was finished that had failed".into()));
+        }
         let mut result = EpochResult::default();
         for pipeline in self.pipelines.iter_mut().flatten() {
             let Some(run) = pipeline.run.take() else {

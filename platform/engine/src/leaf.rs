@@ -250,6 +250,14 @@ pub fn nullable(schema: &Schema) -> SchemaRef {
     ))
 }
 
+/// The same columns under names in lower case, as plans know them.
+pub fn lowered(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter();
+    Arc::new(Schema::new(
+        fields.map(|field| field.as_ref().clone().with_name(field.name().to_lowercase())).collect::<Vec<_>>(),
+    ))
+}
+
 /// The same rows under a schema of the same types: for field names and nullability that differ.
 pub fn conform(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

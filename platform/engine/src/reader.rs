@@ -23,7 +23,7 @@ use crate::catalog::{CompileError, ReadError};
 use crate::compile::{Keyed, View};
 use crate::engine::{Engine, conform_by_name, job_error};
 use crate::functions::session;
-use crate::leaf::nullable;
+use crate::leaf::{conform, lowered, nullable};
 use crate::sql::{self, Names, did_you_mean};
 use crate::store::Store;
 use crate::window;
@@ -185,17 +185,22 @@ impl Reader {
                 true => engine.statics().0.get(name).map(|rows| rows.as_ref().clone()).unwrap_or_default(),
                 false => self.rows(snap, name).await?,
             };
-            let table = MemTable::try_new(schema.clone(), vec![rows]).map_err(planning)?;
-            context.register_table(TableReference::bare(name.as_str()), Arc::new(table)).map_err(planning)?;
+            let schema = lowered(schema);
+            let rows = rows.into_iter().map(|batch| conform(batch, &schema)).collect::<Result<_, _>>();
+            let table = MemTable::try_new(schema, vec![rows.map_err(planning)?]).map_err(planning)?;
+            let name = TableReference::bare(name.to_lowercase());
+            context.register_table(name, Arc::new(table)).map_err(planning)?;
         }
         let state = context.state();
         let plan = state.statement_to_plan(parsed.statement.clone()).await.map_err(planning)?;
         let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         read_only.verify_plan(&plan).map_err(planning)?;
-        let schema = Arc::new(plan.schema().as_arrow().clone());
+        let schema = nullable(&parsed.spell(plan.schema().as_arrow()));
         let physical = state.create_physical_plan(&plan).await.map_err(planning)?;
-        let rows =
-            collect(physical, state.task_ctx()).await.map_err(|error| ReadError::Job(job_error("query", &error)))?;
+        let rows = collect(physical, state.task_ctx())
+            .await
+            .and_then(|rows| rows.into_iter().map(|batch| conform(batch, &schema)).collect::<Result<Vec<_>, _>>())
+            .map_err(|error| ReadError::Job(job_error("query", &error)))?;
         Ok((schema, rows))
     }
 

@@ -143,7 +143,7 @@ fn flow(plan: &LogicalPlan, inputs: &BTreeSet<String>) -> std::result::Result<Fl
         LogicalPlan::Aggregate(aggregate) => {
             if below[0] == Flow::Answers {
                 return refuse(
-                    None,
+                    Some("GROUP"),
                     "an aggregate of an aggregate is not supported in a view",
                     "keep the inner one as a view, and aggregate it in a query",
                 );
@@ -349,6 +349,8 @@ fn cut(aggregate: &Aggregate) -> Result<LogicalPlan> {
         .map(|(index, ((qualifier, field), kept))| {
             let value = match window_key {
                 Some(window) if window.index == index => window::window_from(Expr::Column(kept), window.spans.duration),
+                // A second name for the same column would be ambiguous.
+                _ if kept.relation.as_ref() == qualifier && kept.name == *field.name() => return Expr::Column(kept),
                 _ => Expr::Column(kept),
             };
             value.alias_qualified(qualifier.cloned(), field.name())

@@ -1,19 +1,23 @@
-//! SQL text before planning: parsed as Spark's dialect, names resolved without regard to case, Spark's short forms of
-//! `window` written out, and errors given their place in the text.
+//! SQL text before planning: parsed as Spark's dialect, Spark's short forms of `window` written out, and errors given
+//! their place in the text.
+//!
+//! Names have no case, as in Spark: all are lower case inside. An answer's columns are spelled as the statement spells
+//! them, or as they were declared.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use arrow::datatypes::Schema;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, ObjectName, ObjectNamePart,
-    OrderByKind, Query, Select, SelectItem, SetExpr, Statement as SqlStatement, TableAlias, TableFactor, Visit,
-    VisitMut, Visitor, VisitorMut, visit_expressions_mut,
+    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, ObjectName,
+    ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr, Statement as SqlStatement, TableAlias,
+    TableFactor, Visit, VisitMut, Visitor, VisitorMut, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::SparkSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::Span;
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, Tokenizer};
 
 use crate::catalog::CompileError;
 
@@ -47,8 +51,12 @@ pub struct Parsed {
     pub statement: Statement,
     /// The tables that it reads.
     pub tables: Vec<String>,
-    /// The same for all spellings of the same statement.
+    /// The statement without comments and needless white space.
     pub text: String,
+    /// Per item of the outermost SELECT how it is spelled, if it has a name; empty where there is a `*`.
+    spelled: Vec<Option<String>>,
+    /// How names in lower case were declared.
+    declared: BTreeMap<String, String>,
     places: Vec<(String, Position)>,
 }
 
@@ -84,7 +92,7 @@ pub fn parse(view: &str, sql: &str, names: &Names, continuous: bool) -> Result<P
     let mut errors = Vec::new();
     let mut tables = BTreeSet::new();
     for (name, position) in &survey.relations {
-        if survey.defined.iter().any(|defined| defined.eq_ignore_ascii_case(name)) {
+        if survey.ctes.iter().any(|cte| cte.eq_ignore_ascii_case(name)) {
             continue;
         }
         match names
@@ -122,37 +130,50 @@ pub fn parse(view: &str, sql: &str, names: &Names, continuous: bool) -> Result<P
         return Err(errors);
     }
 
+    let text = query.to_string();
     let columns = tables.iter().filter_map(|table| names.get(table)).flatten();
-    let mut known: BTreeSet<String> = columns.cloned().collect();
-    known.extend(tables.iter().cloned());
-    known.extend(survey.defined.iter().cloned());
-    let _ = VisitMut::visit(query.as_mut(), &mut Resolve { known: &known });
-    if !known.contains("window") || survey.defined.contains("window") {
+    let mut declared = BTreeMap::new();
+    for name in survey.defined.iter().chain(columns.clone()) {
+        declared.entry(name.to_lowercase()).or_insert_with(|| name.clone());
+    }
+    let spelled = spelled(query);
+    let _ = VisitMut::visit(query.as_mut(), &mut Lower);
+    if !columns.clone().any(|column| column.eq_ignore_ascii_case("window")) {
         let _ = VisitMut::visit(query.as_mut(), &mut SpellOutWindows);
     }
     Ok(Parsed {
         view: view.to_owned(),
-        text: statement.to_string(),
+        text,
+        spelled,
+        declared,
         statement: Statement::Statement(statement),
         tables: tables.into_iter().collect(),
-        places: survey
-            .functions
-            .into_iter()
-            .chain(survey.identifiers)
-            .filter_map(|(name, position)| Some((name, position?)))
-            .collect(),
+        places: words(sql),
     })
+}
+
+/// Every word of the text with its place.
+fn words(sql: &str) -> Vec<(String, Position)> {
+    let tokens = Tokenizer::new(&SparkSqlDialect {}, sql).tokenize_with_location().unwrap_or_default();
+    tokens
+        .into_iter()
+        .filter_map(|token| match token.token {
+            Token::Word(word) => Some((word.value, position(token.span)?)),
+            _ => None,
+        })
+        .collect()
 }
 
 /// What a statement names, before anything is changed.
 #[derive(Default)]
 struct Survey {
     relations: Vec<(String, Option<Position>)>,
-    identifiers: Vec<(String, Option<Position>)>,
     functions: Vec<(String, Option<Position>)>,
     windowed: Vec<(String, Option<Position>)>,
     /// Names that the statement itself defines: aliases and common table expressions.
     defined: BTreeSet<String>,
+    /// Of these, the ones that stand for a table: a column's alias may well be named as a table that is read.
+    ctes: BTreeSet<String>,
 }
 
 fn position(span: Span) -> Option<Position> {
@@ -181,6 +202,7 @@ impl Visitor for Survey {
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         for table in query.with.iter().flat_map(|with| &with.cte_tables) {
             self.define(&table.alias);
+            self.ctes.insert(table.alias.name.value.clone());
         }
         ControlFlow::Continue(())
     }
@@ -214,15 +236,11 @@ impl Visitor for Survey {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {
-            Expr::Identifier(ident) => {
-                self.identifiers.push(place(ident));
-                // CURRENT_DATE and its kin need no parentheses.
-                if ident.quote_style.is_none() && UNSTABLE[1..6].contains(&ident.value.to_lowercase().as_str()) {
+            // CURRENT_DATE and its kin need no parentheses.
+            Expr::Identifier(ident) if ident.quote_style.is_none() => {
+                if UNSTABLE[1..6].contains(&ident.value.to_lowercase().as_str()) {
                     self.functions.push(place(ident));
                 }
-            }
-            Expr::CompoundIdentifier(parts) => {
-                self.identifiers.extend(parts.iter().rev().map(place));
             }
             Expr::Function(function) => {
                 if let Some(ident) = last_ident(&function.name) {
@@ -238,47 +256,92 @@ impl Visitor for Survey {
     }
 }
 
-/// Gives names the spelling with which they are known.
-struct Resolve<'a> {
-    known: &'a BTreeSet<String>,
+/// How the outermost SELECT spells its columns.
+fn spelled(query: &Query) -> Vec<Option<String>> {
+    let mut body = query.body.as_ref();
+    // The first SELECT of a UNION names its columns.
+    while let SetExpr::SetOperation { left, .. } = body {
+        body = left;
+    }
+    let SetExpr::Select(select) = body else {
+        return Vec::new();
+    };
+    let name = |item: &SelectItem| match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(Some(alias.value.clone())),
+        SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(Some(ident.value.clone())),
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => Some(parts.last().map(|part| part.value.clone())),
+        SelectItem::UnnamedExpr(_) => Some(None),
+        _ => None,
+    };
+    select.projection.iter().map(name).collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
-impl Resolve<'_> {
-    fn ident(&self, ident: &mut Ident) {
-        if self.known.contains(&ident.value) {
-            return;
-        }
-        let mut matches = self.known.iter().filter(|known| known.eq_ignore_ascii_case(&ident.value));
-        if let (Some(only), None) = (matches.next(), matches.next()) {
-            ident.value = only.clone();
-        }
+/// Makes quoted names lower case (the planner does so with the others), and `expr.field` a function call.
+struct Lower;
+
+fn lower(ident: &mut Ident) {
+    if ident.quote_style.is_some() {
+        ident.value = ident.value.to_lowercase();
     }
 }
 
-impl VisitorMut for Resolve<'_> {
+fn lower_alias(alias: &mut TableAlias) {
+    lower(&mut alias.name);
+    alias.columns.iter_mut().for_each(|column| lower(&mut column.name));
+}
+
+impl VisitorMut for Lower {
     type Break = ();
 
-    fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
-        for part in &mut relation.0 {
-            if let ObjectNamePart::Identifier(ident) = part {
-                self.ident(ident);
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        for table in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
+            lower_alias(&mut table.alias);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for item in &mut select.projection {
+            if let SelectItem::ExprWithAlias { alias, .. } = item {
+                lower(alias);
             }
         }
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
+                lower_alias(alias);
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
+        for part in &mut relation.0 {
+            if let ObjectNamePart::Identifier(ident) = part {
+                lower(ident);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
-            Expr::Identifier(ident) => self.ident(ident),
-            Expr::CompoundIdentifier(parts) => {
-                let fields = parts.len();
-                for (index, part) in parts.iter_mut().enumerate() {
-                    self.ident(part);
-                    let lower = part.value.to_lowercase();
-                    if index + 1 == fields && (lower == "start" || lower == "end") && !self.known.contains(&part.value)
-                    {
-                        part.value = lower;
-                    }
+            Expr::Identifier(ident) => lower(ident),
+            Expr::CompoundIdentifier(parts) => parts.iter_mut().for_each(lower),
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                let fields = access_chain.iter().map(|access| match access {
+                    AccessExpr::Dot(Expr::Identifier(field)) => Some(field.value.to_lowercase()),
+                    _ => None,
+                });
+                let nested = fields.collect::<Option<Vec<_>>>().and_then(|fields| {
+                    fields.iter().try_fold(root.as_ref().clone(), |inner, field| field_of(&inner, field))
+                });
+                if let Some(nested) = nested {
+                    *expr = nested;
                 }
             }
             _ => {}
@@ -401,6 +464,21 @@ impl VisitorMut for SpellOutWindows {
 }
 
 impl Parsed {
+    /// Gives an answer's columns their spelling.
+    pub fn spell(&self, schema: &Schema) -> Schema {
+        let fields = schema.fields().iter().enumerate().map(|(index, field)| {
+            let spelled = match self.spelled.get(index) {
+                Some(spelled) if self.spelled.len() == schema.fields().len() => spelled.as_ref(),
+                _ => self.declared.get(field.name()),
+            };
+            match spelled {
+                Some(spelled) if spelled.to_lowercase() == *field.name() => field.as_ref().clone().with_name(spelled),
+                _ => field.as_ref().clone(),
+            }
+        });
+        Schema::new(fields.collect::<Vec<_>>())
+    }
+
     /// Where a name or function first stands in the text.
     pub fn find(&self, name: &str) -> Option<Position> {
         self.places.iter().find(|(place, _)| place.eq_ignore_ascii_case(name)).map(|(_, position)| *position)
@@ -454,19 +532,44 @@ impl Parsed {
             }
         }
         let text = root.strip_backtrace();
-        let text = text
-            .trim_start_matches("Error during planning: ")
-            .trim_start_matches("Schema error: ")
-            .trim_start_matches("This feature is not implemented: ")
-            .trim_start_matches("Execution error: ");
-        let (message, hint) = match text.split_once("\nDid you mean ") {
-            Some((message, guess)) => (message, Some(format!("did you mean {}", guess.trim()))),
-            None => (text, None),
-        };
+        let (message, hint) = for_people(&text);
         // Messages quote the name they are about.
         let quoted = message.split(['\'', '`']).nth(1).and_then(|name| self.find(name));
-        self.error(span.or(quoted), message.trim().to_owned(), hint)
+        let about_window = || {
+            let about = message.contains("window") || message.contains("interval");
+            about.then(|| self.find("window")).flatten()
+        };
+        let first_word = || message.split(' ').next().filter(|word| word.len() > 1).and_then(|word| self.find(word));
+        self.error(span.or(quoted).or_else(about_window).or_else(first_word), message, hint)
     }
+}
+
+/// DataFusion's words without their prefixes, and those about columns in ours; with a hint.
+fn for_people(text: &str) -> (String, Option<String>) {
+    let text = text.split_once("failed with: ").map_or(text, |(_, reason)| reason);
+    let text = ["Error during planning: ", "Schema error: ", "This feature is not implemented: ", "Execution error: "]
+        .iter()
+        .fold(text, |text, prefix| text.trim_start_matches(prefix));
+    let text = text.split_once(" No function matches").map_or(text, |(reason, _)| reason);
+    let quoted = || text.split('"').nth(1).map(|name| name.rsplit('.').next().unwrap_or(name));
+    if let (true, Some(column)) = (text.starts_with("Column in "), quoted()) {
+        let message = format!("the column `{column}` is neither in the GROUP BY nor in an aggregate");
+        return (message, Some(format!("group by it, or write max({column})")));
+    }
+    if let (true, Some(column)) = (text.starts_with("Projections require unique"), quoted()) {
+        return repeated_column(column);
+    }
+    match text.split_once("\nDid you mean ") {
+        Some((message, guess)) => {
+            (message.trim().trim_end_matches('.').to_owned(), Some(format!("did you mean {}", guess.trim())))
+        }
+        None => (text.trim().trim_end_matches('.').to_owned(), None),
+    }
+}
+
+/// Two columns of one name: what is said about them.
+pub fn repeated_column(name: &str) -> (String, Option<String>) {
+    (format!("two columns of the answer are called `{name}`"), Some("give one another name with AS".into()))
 }
 
 /// The parser's words, and the place that it puts into them.
