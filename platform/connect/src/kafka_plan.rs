@@ -314,16 +314,25 @@ impl Loss {
     /// Where to read on: where it was asked, or, if that is gone and need not be an error, where there is something.
     pub(crate) fn resume(&mut self, partition: &Partition, asked: i64, bounds: Bounds) -> Result<i64, SourceError> {
         let Bounds { low, end } = bounds;
-        let why = if asked < low {
-            format!("{} records were removed by retention or deleted", low - asked)
-        } else if asked > end {
-            "the topic was deleted and made again, or cut".to_owned()
+        if asked > end {
+            self.cut(partition, asked, bounds)?;
+        } else if asked < low {
+            let what = format!(
+                "the broker has {low} to {end} (exclusive): {} records were removed by retention or deleted",
+                low - asked
+            );
+            self.lost(partition, asked, &what, &format!("reading goes on at {low}"))?;
         } else {
             return Ok(asked);
-        };
-        let what = format!("the broker has {low} to {end} (exclusive): {why}");
-        self.lost(partition, asked, &what, &format!("reading goes on at {low}"))?;
+        }
         Ok(low)
+    }
+
+    /// A partition ends before an offset that it had.
+    pub(crate) fn cut(&mut self, partition: &Partition, asked: i64, bounds: Bounds) -> Result<(), SourceError> {
+        let Bounds { low, end } = bounds;
+        let what = format!("the broker has {low} to {end} (exclusive): the topic was deleted and made again, or cut");
+        self.lost(partition, asked, &what, &format!("reading goes on at {low}"))
     }
 
     /// A topic, or a partition of it, that was read is not there: an error that may pass, until it does not.

@@ -91,6 +91,10 @@ impl Output for KafkaSink {
     /// Exactly once for readers with `isolation.level=read_committed`. An epoch without rows leaves no trace.
     async fn write(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
         if rows.iter().all(|batch| batch.num_rows() == 0) {
+            // A producer that has nothing to do still complains, which would heap up.
+            if let Ok(Writer { open: Some(open), .. }) = self.writer.try_lock().as_deref() {
+                open.producer.poll(Duration::ZERO);
+            }
             return Ok(());
         }
         let rows = rows.to_vec();
@@ -167,7 +171,7 @@ impl Writer {
             }
             Err(Failed::Client(what, error)) => {
                 let _ = open.producer.abort_transaction(QUEUE_WAIT);
-                let _ = open.producer.poll(Duration::ZERO);
+                open.producer.poll(Duration::ZERO);
                 Err(trouble(&self.topic, open.producer.context(), what, &error))
             }
             Err(Failed::Rows(reason)) => {

@@ -21,8 +21,8 @@ use crate::kafka_plan::{Loss, Partition, Planner, bounds, trouble};
 use crate::kafka_queue::{Event, Queue};
 use crate::kafka_rows::RowsBuilder;
 
-/// Fetched records that wait to be read, over all partitions.
-const QUEUED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Fetched records that wait to be read, over all partitions. More was slower: they leave the processor's cache.
+const QUEUED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// No partition's share of them is less.
 const QUEUED_BYTES_MIN: usize = 256 * 1024;
 /// Batches that wait to be taken from a read.
@@ -80,8 +80,15 @@ pub(crate) fn open(
 #[async_trait]
 impl Source for KafkaSource {
     async fn plan(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError> {
-        let state = state.clone();
-        blocking(&self.planner, move |planner| planner.plan(&state)).await.map_err(SourceError::Fatal)?
+        let (state, reader) = (state.clone(), self.reader.clone());
+        let plan = move |planner: &mut Planner| {
+            // A consumer that is not read still complains; a read that runs listens to it itself.
+            if let Ok(reader) = reader.try_lock() {
+                reader.listen();
+            }
+            planner.plan(&state)
+        };
+        blocking(&self.planner, plan).await.map_err(SourceError::Fatal)?
     }
 
     async fn read(&mut self, plan: &SourcePlan) -> Result<BoxStream<'static, Result<Rows, SourceError>>, SourceError> {
@@ -173,6 +180,9 @@ impl From<SourceError> for Stop {
 
 impl Reader {
     fn read(&mut self, ranges: &[Range], taker: &Taker) {
+        if taker.is_closed() {
+            return;
+        }
         let read = self
             .stand(ranges)
             .map_err(Stop::Failed)
@@ -186,6 +196,13 @@ impl Reader {
                 }
                 let _ = taker.blocking_send(Err(error));
             }
+        }
+    }
+
+    /// Takes the client's complaints, which would else heap up.
+    fn listen(&self) {
+        if let Some(link) = &self.link {
+            while link.consumer.poll(Duration::ZERO).is_some() {}
         }
     }
 
@@ -287,9 +304,8 @@ impl Reader {
                     from = from.max(position);
                 }
                 if moved.elapsed() > STALL_MAX {
-                    let what =
-                        format!("{} gave nothing for {STALL_MAX:?} at offset {from} of {}", range.name, range.end);
-                    return Err(SourceError::Retry(consumer.context().explain(what)).into());
+                    from = self.stalled(range, from)?;
+                    continue;
                 }
                 if taker.is_closed() {
                     return Err(Stop::Unwanted);
@@ -305,6 +321,20 @@ impl Reader {
             self.loss.present(&range.partition.topic);
         }
         Ok(())
+    }
+
+    /// The broker gives nothing: it is away, or has no longer what was planned. Says where to read on.
+    fn stalled(&mut self, range: &Range, from: i64) -> Result<i64, SourceError> {
+        let Some(link) = &self.link else {
+            return Err(SourceError::Retry("bug: a read without a consumer".into()));
+        };
+        let found = bounds(&link.consumer, std::slice::from_ref(&range.partition))?;
+        if let Some(bounds) = found.first().filter(|bounds| bounds.end < range.end) {
+            self.loss.cut(&range.partition, range.end - 1, *bounds)?;
+            return Ok(range.end);
+        }
+        let what = format!("{} gave nothing for {STALL_MAX:?} at offset {from} of {}", range.name, range.end);
+        Err(SourceError::Retry(link.consumer.context().explain(what)))
     }
 
     /// What a partition's error asks for. Says where to read on.
