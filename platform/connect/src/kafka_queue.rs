@@ -1,8 +1,8 @@
 //! One partition's records as librdkafka hands them over: many at a time, borrowed, and with the offsets of its notices.
 //!
-//! The safe consumer gives one record per call and allocates for each: measured, a third more processor time per record
-//! before it is decoded. And of "the end was reached" it says no offset, without which a range that ends in compacted
-//! records has no recognisable end.
+//! The safe consumer gives one record per call: measured in C on a busy machine, that took a fifth to a third more
+//! processor time per record, even before the safe wrapper's own cost. And of "the end was reached" it says no offset,
+//! without which a range that ends in compacted records has no recognisable end.
 #![expect(unsafe_code, reason = "librdkafka's batch interface is C; this file is all that touches it")]
 
 use std::ffi::{CStr, CString};

@@ -21,7 +21,8 @@ use crate::kafka_plan::{Loss, Partition, Planner, bounds, trouble};
 use crate::kafka_queue::{Event, Queue};
 use crate::kafka_rows::RowsBuilder;
 
-/// Fetched records that wait to be read, over all partitions. More was slower: they leave the processor's cache.
+/// Fetched records that wait to be read, over all partitions. With four partitions, four times as much took about an
+/// eighth more processor time per record.
 const QUEUED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// No partition's share of them is less.
 const QUEUED_BYTES_MIN: usize = 256 * 1024;
