@@ -12,6 +12,7 @@ use datafusion::execution::session_state::SessionState;
 
 use crate::catalog::{Catalog, CompileError, OutputMode, ViewInfo};
 use crate::compile::{Compiled, View, compile};
+use crate::deep::on_deep_stack;
 use crate::job::EngineJob;
 use crate::leaf::{Statics, conform, lowered};
 use crate::output::Output;
@@ -40,7 +41,11 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// Plans every view. All errors of all views come back together.
     pub async fn compile(catalog: Catalog) -> Result<Engine, Vec<CompileError>> {
-        let Compiled { views, session, static_schemas, statics } = compile(catalog).await?;
+        let compiled = on_deep_stack(|| compile(catalog)).map_err(|error| {
+            let message = format!("no thread to plan on: {error}");
+            vec![CompileError { view: String::new(), position: None, message, hint: None }]
+        })?;
+        let Compiled { views, session, static_schemas, statics } = compiled?;
         Ok(Engine {
             shared: Arc::new(Shared {
                 infos: views.iter().map(|(name, view)| (name.clone(), view.info.clone())).collect(),

@@ -5,22 +5,20 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use datafusion::common::config::Dialect;
-use datafusion::common::{DFSchema, Result, ScalarValue, exec_err};
+use datafusion::common::{Result, exec_err};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::functions_aggregate::approx_distinct::approx_distinct_udaf;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-    binary_expr, cast,
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::optimizer::Optimizer;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
-use datafusion::sql::sqlparser::ast::BinaryOperator;
 use datafusion_spark::planner::SparkFunctionPlanner;
 
-use crate::{extreme, sum, window};
+use crate::arithmetic::SparkArithmetic;
+use crate::{extreme, split_text, sum, window};
 
 /// Rows per batch inside a plan.
 pub const BATCH_ROWS: usize = 8192;
@@ -71,77 +69,12 @@ pub fn session() -> SessionState {
     let scalars = builder.scalar_functions().get_or_insert_with(Vec::new);
     scalars.extend(datafusion_spark::all_default_scalar_functions());
     scalars.extend(window::functions());
+    scalars.push(split_text::function());
     let aggregates = builder.aggregate_functions().get_or_insert_with(Vec::new);
     aggregates.extend(sum::functions());
     aggregates.extend(extreme::functions());
     aggregates.push(Arc::new(approx_distinct_udaf().as_ref().clone().with_aliases(["approx_count_distinct"])));
     builder.build()
-}
-
-/// Spark's `/` (fractions, also of integers) and `DIV`, and its refusal to divide a double by zero.
-#[derive(Debug)]
-struct SparkArithmetic;
-
-impl ExprPlanner for SparkArithmetic {
-    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        let is =
-            |side: &Expr, test: fn(&DataType) -> bool| side.get_type(schema).is_ok_and(|data_type| test(&data_type));
-        let float = |side: &Expr| is(side, DataType::is_floating);
-        let whole = |side: &Expr| is(side, |t| t.is_integer() || *t == DataType::Null);
-        match expr.op {
-            BinaryOperator::Divide
-                if float(&expr.left) || float(&expr.right) || (whole(&expr.left) && whole(&expr.right)) =>
-            {
-                let divisor = ScalarUDF::from(NotZero::new()).call(vec![cast(expr.right, DataType::Float64)]);
-                Ok(PlannerResult::Planned(cast(expr.left, DataType::Float64) / divisor))
-            }
-            BinaryOperator::MyIntegerDivide => {
-                Ok(PlannerResult::Planned(cast(binary_expr(expr.left, Operator::Divide, expr.right), DataType::Int64)))
-            }
-            _ => Ok(PlannerResult::Original(expr)),
-        }
-    }
-}
-
-/// Passes a divisor on, unless it is zero.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct NotZero {
-    signature: Signature,
-}
-
-impl NotZero {
-    fn new() -> Self {
-        Self { signature: Signature::exact(vec![DataType::Float64], Volatility::Immutable) }
-    }
-}
-
-impl ScalarUDFImpl for NotZero {
-    fn name(&self) -> &str {
-        "not_zero"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Float64)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let zero = match &args.args[0] {
-            ColumnarValue::Scalar(ScalarValue::Float64(value)) => *value == Some(0.0),
-            ColumnarValue::Scalar(_) => false,
-            ColumnarValue::Array(array) => {
-                let values = array.as_primitive::<Float64Type>();
-                values.iter().flatten().any(|value| value == 0.0)
-            }
-        };
-        if zero {
-            return exec_err!("division by zero");
-        }
-        Ok(args.args[0].clone())
-    }
 }
 
 /// One zero and one NaN, so that floats that are equal in Spark's sense are equal as group keys.

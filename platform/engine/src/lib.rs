@@ -3,8 +3,11 @@
 //! A view is planned once. Its plan is cut at its one aggregate: what stands below runs per epoch and ends in partial
 //! states (the delta), what stands above runs on merged states (the answer). Only this crate plans with DataFusion.
 
+mod arithmetic;
 mod catalog;
 mod compile;
+mod deep;
+mod dialect;
 mod engine;
 mod exact_sum;
 mod extreme;
@@ -15,6 +18,7 @@ mod leaf;
 mod output;
 mod reader;
 mod split;
+mod split_text;
 mod sql;
 mod store;
 mod sum;

@@ -13,16 +13,20 @@ use arrow::util::display::FormatOptions;
 use braid_kernel::manifest::Manifest;
 use braid_kernel::serve::Snapshot;
 use braid_kernel::{Segment, Segments};
-use datafusion::catalog::MemTable;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemTable, MemoryCatalogProvider, MemoryCatalogProviderList,
+    MemorySchemaProvider,
+};
 use datafusion::common::TableReference;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
 
 use crate::catalog::{CompileError, ReadError};
 use crate::compile::{Keyed, View};
+use crate::deep::on_deep_stack;
 use crate::engine::{Engine, conform_by_name, job_error};
-use crate::functions::session;
 use crate::leaf::{conform, lowered, nullable};
 use crate::sql::{self, Names, did_you_mean};
 use crate::store::Store;
@@ -174,9 +178,18 @@ impl Reader {
         let live = self.shared.live.iter().map(|(name, (schema, _))| (name, schema));
         let tables = views.chain(&self.shared.ledgers).chain(engine.static_schemas()).chain(live);
         let names: Names = tables.clone().map(|(name, schema)| (name.clone(), columns(schema))).collect();
-        let parsed = sql::parse("query", sql, &names, false).map_err(|mut errors| ReadError::Sql(errors.remove(0)))?;
+        let parse = on_deep_stack(async || sql::parse("query", sql, &names, false));
+        let parsed = parse.map_err(no_thread)?.map_err(|mut errors| ReadError::Sql(errors.remove(0)))?;
         let planning = |error| ReadError::Sql(parsed.planning_error(&error));
-        let context = SessionContext::new_with_state(session());
+        // Its own tables, but the engine's functions: to register those anew costs more than most queries.
+        let catalogs = Arc::new(MemoryCatalogProviderList::new());
+        let catalog = Arc::new(MemoryCatalogProvider::new());
+        let options = engine.session().config_options().catalog.clone();
+        catalog.register_schema(&options.default_schema, Arc::new(MemorySchemaProvider::new())).map_err(planning)?;
+        catalogs.register_catalog(options.default_catalog, catalog);
+        let state =
+            SessionStateBuilder::new_from_existing(engine.session().clone()).with_catalog_list(catalogs).build();
+        let context = SessionContext::new_with_state(state);
         for (name, schema) in tables {
             if !parsed.tables.contains(name) {
                 continue;
@@ -192,11 +205,15 @@ impl Reader {
             context.register_table(name, Arc::new(table)).map_err(planning)?;
         }
         let state = context.state();
-        let plan = state.statement_to_plan(parsed.statement.clone()).await.map_err(planning)?;
-        let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        read_only.verify_plan(&plan).map_err(planning)?;
-        let schema = nullable(&parsed.spell(plan.schema().as_arrow()));
-        let physical = state.create_physical_plan(&plan).await.map_err(planning)?;
+        let (schema, physical) = on_deep_stack(async || {
+            let plan = state.statement_to_plan(parsed.statement.clone()).await?;
+            let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+            read_only.verify_plan(&plan)?;
+            let schema = nullable(&parsed.spell(plan.schema().as_arrow()));
+            Ok((schema, state.create_physical_plan(&plan).await?))
+        })
+        .map_err(no_thread)?
+        .map_err(planning)?;
         let rows = collect(physical, state.task_ctx())
             .await
             .and_then(|rows| rows.into_iter().map(|batch| conform(batch, &schema)).collect::<Result<Vec<_>, _>>())
@@ -342,6 +359,10 @@ impl SegmentCache {
             self.bytes -= bytes;
         }
     }
+}
+
+fn no_thread(error: std::io::Error) -> ReadError {
+    ReadError::Job(braid_kernel::JobError::Bug(format!("no thread to plan on: {error}")))
 }
 
 fn base_name(manifest: &Manifest, table: &str) -> BaseName {

@@ -15,17 +15,26 @@ use datafusion::sql::sqlparser::ast::{
     ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr, Statement as SqlStatement, TableAlias,
     TableFactor, Visit, VisitMut, Visitor, VisitorMut, visit_expressions_mut,
 };
-use datafusion::sql::sqlparser::dialect::SparkSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, Tokenizer};
 
 use crate::catalog::CompileError;
+use crate::dialect::Spark;
 
 /// Line and column, from 1.
 pub type Position = (usize, usize);
 
 /// Tables and their columns, as SQL may name them.
 pub type Names = BTreeMap<String, Vec<String>>;
+
+/// The longest statement, in bytes.
+pub const SQL_BYTES_MAX: usize = 256 * 1024;
+/// The most operators, conditions and set operations of a statement: each may nest the plan one level deeper, and
+/// planning is recursive.
+pub const SQL_OPERATORS_MAX: usize = 256;
+/// The most fields of fields.
+const FIELD_DEPTH_MAX: usize = 16;
 
 /// Functions that answer differently when asked again: a replay would contradict the first run.
 const UNSTABLE: [&str; 11] = [
@@ -69,10 +78,11 @@ pub fn parse(view: &str, sql: &str, names: &Names, continuous: bool) -> Result<P
         hint,
     };
     let fail = |position, message: String, hint| Err(vec![error(position, message, hint)]);
-    let statements = DFParserBuilder::new(sql)
-        .with_dialect(&SparkSqlDialect {})
-        .build()
-        .and_then(|mut parser| parser.parse_statements());
+    if let Some((position, message)) = too_big(sql) {
+        return fail(position, message, Some("make it smaller, e.g. IN (…) in place of many ORs".into()));
+    }
+    let statements =
+        DFParserBuilder::new(sql).with_dialect(&Spark).build().and_then(|mut parser| parser.parse_statements());
     let mut statements = match statements {
         Ok(statements) => statements,
         Err(reason) => {
@@ -152,9 +162,46 @@ pub fn parse(view: &str, sql: &str, names: &Names, continuous: bool) -> Result<P
     })
 }
 
+/// Where a statement goes beyond what is planned without harm.
+fn too_big(sql: &str) -> Option<(Option<Position>, String)> {
+    if sql.len() > SQL_BYTES_MAX {
+        return Some((None, format!("the statement is longer than {SQL_BYTES_MAX} bytes")));
+    }
+    let tokens = Tokenizer::new(&Spark, sql).tokenize_with_location().ok()?;
+    let flat = |token: &Token| match token {
+        Token::Word(word) => !matches!(
+            word.keyword,
+            Keyword::AND
+                | Keyword::OR
+                | Keyword::NOT
+                | Keyword::UNION
+                | Keyword::INTERSECT
+                | Keyword::EXCEPT
+                | Keyword::JOIN
+                | Keyword::IS
+                | Keyword::LIKE
+                | Keyword::BETWEEN
+                | Keyword::DIV
+                | Keyword::WHEN
+        ),
+        Token::EOF
+        | Token::Whitespace(_)
+        | Token::Number(_, _)
+        | Token::Comma
+        | Token::Period
+        | Token::LParen
+        | Token::RParen
+        | Token::SemiColon => true,
+        token => matches!(token, Token::SingleQuotedString(_) | Token::DoubleQuotedString(_)),
+    };
+    let mut joints = tokens.iter().filter(|token| !flat(&token.token));
+    let beyond = joints.nth(SQL_OPERATORS_MAX)?;
+    Some((position(beyond.span), format!("the statement has more than {SQL_OPERATORS_MAX} operators")))
+}
+
 /// Every word of the text with its place.
 fn words(sql: &str) -> Vec<(String, Position)> {
-    let tokens = Tokenizer::new(&SparkSqlDialect {}, sql).tokenize_with_location().unwrap_or_default();
+    let tokens = Tokenizer::new(&Spark, sql).tokenize_with_location().unwrap_or_default();
     tokens
         .into_iter()
         .filter_map(|token| match token.token {
@@ -237,10 +284,10 @@ impl Visitor for Survey {
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {
             // CURRENT_DATE and its kin need no parentheses.
-            Expr::Identifier(ident) if ident.quote_style.is_none() => {
-                if UNSTABLE[1..6].contains(&ident.value.to_lowercase().as_str()) {
-                    self.functions.push(place(ident));
-                }
+            Expr::Identifier(ident)
+                if ident.quote_style.is_none() && UNSTABLE[1..6].contains(&ident.value.to_lowercase().as_str()) =>
+            {
+                self.functions.push(place(ident));
             }
             Expr::Function(function) => {
                 if let Some(ident) = last_ident(&function.name) {
@@ -330,9 +377,13 @@ impl VisitorMut for Lower {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
+            // Spark's name for it.
+            Expr::Function(function) if is_called(function, "explode") => {
+                function.name = ObjectName::from(vec![Ident::new("unnest")]);
+            }
             Expr::Identifier(ident) => lower(ident),
             Expr::CompoundIdentifier(parts) => parts.iter_mut().for_each(lower),
-            Expr::CompoundFieldAccess { root, access_chain } => {
+            Expr::CompoundFieldAccess { root, access_chain } if access_chain.len() <= FIELD_DEPTH_MAX => {
                 let fields = access_chain.iter().map(|access| match access {
                     AccessExpr::Dot(Expr::Identifier(field)) => Some(field.value.to_lowercase()),
                     _ => None,
@@ -353,13 +404,13 @@ impl VisitorMut for Lower {
 /// In Spark the column that `window(…)` makes is called `window`: `SELECT window.start … GROUP BY window(…)`.
 struct SpellOutWindows;
 
-fn is_window(function: &Function) -> bool {
-    last_ident(&function.name).is_some_and(|ident| ident.value.eq_ignore_ascii_case("window"))
+fn is_called(function: &Function, name: &str) -> bool {
+    last_ident(&function.name).is_some_and(|ident| ident.value.eq_ignore_ascii_case(name))
 }
 
 fn as_window_call(expr: &Expr) -> Option<&Expr> {
     match expr {
-        Expr::Function(function) if is_window(function) => Some(expr),
+        Expr::Function(function) if is_called(function, "window") => Some(expr),
         Expr::Nested(inner) => as_window_call(inner),
         _ => None,
     }
@@ -368,8 +419,7 @@ fn as_window_call(expr: &Expr) -> Option<&Expr> {
 /// `get_field(call, 'field')`.
 fn field_of(call: &Expr, field: &str) -> Option<Expr> {
     let text = format!("get_field(x, '{field}')");
-    let mut expr =
-        Parser::new(&SparkSqlDialect {}).try_with_sql(&text).and_then(|mut parser| parser.parse_expr()).ok()?;
+    let mut expr = Parser::new(&Spark).try_with_sql(&text).and_then(|mut parser| parser.parse_expr()).ok()?;
     if let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = &mut expr
         && let Some(first) = list.args.first_mut()
     {

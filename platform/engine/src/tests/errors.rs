@@ -70,6 +70,8 @@ fn a_row_that_fails_names_its_view() {
             ("SELECT 10 / n AS q FROM events", "division by zero"),
             ("SELECT 10 DIV n AS q FROM events", "Divide by zero"),
             ("SELECT sum(n) AS s FROM events", "overflow"),
+            ("SELECT n + 1 AS s FROM events", "verflow"),
+            ("SELECT 3 * n AS s FROM events", "verflow"),
             ("SELECT CAST(name AS INT) AS i FROM events", "Cannot cast"),
         ] {
             let engine = engine(&[("v", sql)]).await;

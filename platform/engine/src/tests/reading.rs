@@ -15,7 +15,7 @@ use crate::{Engine, ReadError, Reader};
 
 /// Segments in memory, which counts reads.
 #[derive(Default)]
-struct Shelf(Mutex<(BTreeMap<String, Vec<RecordBatch>>, usize)>);
+pub struct Shelf(Mutex<(BTreeMap<String, Vec<RecordBatch>>, usize)>);
 
 #[async_trait]
 impl Segments for Shelf {

@@ -57,10 +57,52 @@ fn fractions_and_literals() {
         assert_eq!(ask("SELECT n / 2 AS h FROM events", &events).await, ["1.0", "3.5"]);
         assert_eq!(ask("SELECT n DIV 2 AS h FROM events", &events).await, ["1", "3"]);
         assert_eq!(ask("SELECT sum(n) / count(*) AS m FROM events", &events).await, ["4.5"]);
+        assert_eq!(
+            ask(
+                "SELECT small + 1 AS h, n - 10 AS m FROM events WHERE n > 2",
+                &[Event { small: Some(1), ..at("a", 0, 7) }]
+            )
+            .await,
+            ["2 | -3"]
+        );
+        assert_eq!(ask("SELECT at + INTERVAL '1 second' AS t FROM events WHERE n > 2", &events).await, ["1000"]);
         assert_eq!(ask("SELECT n * 1.5 AS h FROM events", &events).await, ["10.5", "3.0"]);
         assert_eq!(ask("SELECT \"text\" AS t FROM events WHERE `N` > 2", &events).await, ["text"]);
         assert_eq!(ask("SELECT if(n > 2, 'big', 'small') AS t FROM events", &events).await, ["big", "small"]);
         assert_eq!(ask("SELECT date_trunc('MINUTE', at) AS t FROM events WHERE n = 7", &events).await, ["0"]);
+    });
+}
+
+#[test]
+fn spark_splits_and_explodes() {
+    block_on(async {
+        let events = [Event { name: Some("the  cat the".into()), ..Event::default() }, Event::default()];
+        let sql =
+            r"SELECT word, count(*) AS n FROM (SELECT explode(split(name, '\\s+')) AS word FROM events) GROUP BY word";
+        assert_eq!(ask(sql, &events).await, ["cat | 1", "the | 2"]);
+    });
+}
+
+#[test]
+fn statements_that_are_too_big_are_refused() {
+    block_on(async {
+        let engine = engine(&[("v", "SELECT name FROM events")]).await;
+        let reader = crate::Reader::new(engine, std::sync::Arc::new(super::reading::Shelf::default()));
+        let snap = braid_kernel::serve::Snapshot::default();
+        for (unit, start) in [
+            (" + 1", "SELECT 1"),
+            (" UNION ALL SELECT 1", "SELECT 1"),
+            (" OR name = 'a'", "SELECT name FROM v WHERE true"),
+        ] {
+            let fits = format!("{start}{}", unit.repeat(crate::sql::SQL_OPERATORS_MAX / 2));
+            assert!(reader.sql(&snap, &fits).await.is_ok(), "{unit}");
+            let beyond = format!("{start}{}", unit.repeat(100_000));
+            assert!(matches!(reader.sql(&snap, &beyond).await, Err(crate::ReadError::Sql(_))), "{unit}");
+        }
+        for deep in ["(", "- ", "NOT ", "f(", "[", "CASE WHEN "] {
+            let sql = format!("SELECT {}1", deep.repeat(5_000));
+            assert!(matches!(reader.sql(&snap, &sql).await, Err(crate::ReadError::Sql(_))), "{deep}");
+        }
     });
 }
 
