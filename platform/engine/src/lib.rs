@@ -17,6 +17,7 @@ mod job;
 mod leaf;
 mod output;
 mod reader;
+mod spelling;
 mod split;
 mod split_text;
 mod sql;
