@@ -50,6 +50,51 @@ fn the_window_is_called_window() {
     });
 }
 
+/// The static table is built once and kept, the stream flows past it, and only needed columns are read.
+#[test]
+fn the_plan_of_a_windowed_join() {
+    block_on(async {
+        let engine = engine(&[(
+            "v",
+            "SELECT t.team, window(e.at, '10 seconds') AS w, count(*) AS views, sum(e.x) AS s \
+             FROM events e JOIN teams t ON e.name = t.name WHERE e.flag \
+             GROUP BY t.team, window(e.at, '10 seconds') HAVING count(*) > 1",
+        )])
+        .await;
+        assert_eq!(engine.views()["v"].inputs["events"], ["name", "x", "at", "flag"]);
+        insta::assert_snapshot!("explain", engine.explain("v"));
+    });
+}
+
+#[test]
+fn names_have_no_case_and_answers_keep_their_spelling() {
+    block_on(async {
+        let mut catalog = super::catalog(&[
+            ("Mine", "SELECT NAME, `n` AS Amount, small FROM mixed"),
+            ("Sums", "SELECT Name, sum(amount) AS Total FROM MINE m WHERE M.AMOUNT > 1 GROUP BY name"),
+            ("everything", "SELECT * FROM Mixed"),
+        ]);
+        catalog.inputs.insert("Mixed".into(), catalog.inputs["events"].clone());
+        let engine = crate::Engine::compile(catalog).await.unwrap();
+        let names = |view: &str| {
+            let schema = engine.views()[view].schema.clone();
+            schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(names("Mine"), ["NAME", "Amount", "small"]);
+        assert_eq!(names("Sums"), ["Name", "Total"]);
+        assert_eq!(names("everything")[..2], ["name", "N"]);
+        assert_eq!(engine.views()["Sums"].keys, ["Name"]);
+        assert_eq!(engine.views()["Sums"].inputs["Mixed"], ["name", "N"]);
+        let mut job = engine.job();
+        job.begin(None);
+        job.feed("Mixed", &batch_of(&[at("a", 0, 2), at("a", 0, 3), at("b", 0, 1)])).await.unwrap();
+        let deltas = job.finish().await.unwrap().deltas;
+        assert_eq!(sorted(&answer(&engine, "Sums", &deltas["Sums"]).await), ["a | 5"]);
+        let twice = super::catalog(&[("EVENTS", "SELECT name FROM other")]);
+        assert!(crate::Engine::compile(twice).await.is_err());
+    });
+}
+
 #[test]
 fn fractions_and_literals() {
     block_on(async {
