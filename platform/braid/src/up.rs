@@ -10,6 +10,7 @@ use braid_kernel::{Manifest, Store};
 use braid_serve::{QueryState, QueryStatus, ServeState};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::failure::Failure;
 use crate::layers::{Layers, base_by, layers};
@@ -57,7 +58,7 @@ pub async fn up(prepared: Arc<Prepared>) -> Result<Signal, Failure> {
     tasks.spawn(refresh_tables(prepared.clone(), stopping.clone()));
     tasks.spawn(collect(store, board.clone(), stopping.clone()));
     let screen = Screen::new(&prepared, address);
-    let drawing = tokio::spawn(screen.draw(board, stopping.clone()));
+    let drawing = AbortOnDropHandle::new(tokio::spawn(screen.draw(board, stopping.clone())));
     status.set(QueryState::Running);
     let speed_stop = stopping.clone();
     tasks.spawn(async move { speed.run(Until::Stopped, speed_stop).await.map_err(Failure::runtime) });
@@ -96,7 +97,7 @@ pub async fn run(prepared: Arc<Prepared>) -> Result<Arc<Manifest>, Failure> {
     let Layers { mut speed, base, board, store, .. } = layers(&prepared, Some(on_progress)).await?;
     let (stop, stopping) = watch::channel(false);
     let screen = Screen::new(&prepared, None);
-    let drawing = tokio::spawn(screen.draw(board.clone(), stopping.clone()));
+    let drawing = AbortOnDropHandle::new(tokio::spawn(screen.draw(board.clone(), stopping.clone())));
     let caught_up = tokio::select! {
         signal = signals => {
             stop.send_replace(true);
