@@ -31,15 +31,27 @@ impl Browser {
             eprintln!("LEFT OUT: {check}: e2e/setup/browser installs the browser");
             return None;
         };
-        let said = BufReader::new(driver.stdout.take().expect("it was piped"));
+        let mut said = BufReader::new(driver.stdout.take().expect("it was piped")).lines().map_while(Result::ok);
         let port = said
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| line.split_once("on port ").map(|(_, rest)| rest.trim_end_matches('.').to_owned()))
+            .find_map(|line| {
+                line.split_once("successfully on port ").map(|(_, rest)| rest.trim_end_matches('.').to_owned())
+            })
             .expect("chromedriver says its port");
+        // What it says later is read too, or it would stop at a full pipe.
+        std::thread::spawn(move || said.for_each(drop));
         let mut browser = Self { driver, address: format!("127.0.0.1:{port}"), session: String::new() };
-        let arguments =
-            ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,1800"];
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--window-size=1400,1800",
+            "--no-first-run",
+            "--disable-quic",
+            "--disable-sync",
+            "--disable-component-update",
+            "--disable-background-networking",
+        ];
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "goog:chromeOptions": {"args": arguments},
             "goog:loggingPrefs": {"browser": "ALL"},
