@@ -4,7 +4,7 @@ use crate::braid::{River, TERMINATED, eventually};
 use crate::browser::Browser;
 
 #[test]
-#[ignore = "it does not end: the browser session is waited for too long; run with --ignored to mend it"]
+#[ignore = "did not finish within 75 s in its two runs; the cause is not known yet"]
 fn the_quickstart_is_seen_live() {
     let Some(browser) = Browser::start("the console in a browser") else {
         return;

@@ -105,7 +105,7 @@ fn through_kafka_under_kappa() {
 }
 
 #[test]
-#[ignore = "it passed its checks once and then ran past a minute twice; run with --ignored to mend it"]
+#[ignore = "did not finish within 75 s in two runs, cause not known: the checks after the stop were never reached under Lambda"]
 fn through_kafka_under_lambda() {
     through_kafka("lambda");
 }
