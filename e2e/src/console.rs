@@ -4,7 +4,6 @@ use crate::braid::{River, TERMINATED, eventually};
 use crate::browser::Browser;
 
 #[test]
-#[ignore = "did not finish within 75 s in its two runs; the cause is not known yet"]
 fn the_quickstart_is_seen_live() {
     let Some(browser) = Browser::start("the console in a browser") else {
         return;

@@ -41,9 +41,19 @@ pub fn request(address: &str, method: &str, path: &str, kind: &str, body: &[u8])
     );
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
+    // Some servers keep the connection open whatever they are asked, so the answer's own length is what ends it.
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
-    parse(&bytes).ok_or_else(|| std::io::Error::other(format!("no HTTP: {}", String::from_utf8_lossy(&bytes))))
+    let mut piece = [0; 16 * 1024];
+    loop {
+        if let Some(answer) = parse(&bytes, false) {
+            return Ok(answer);
+        }
+        match stream.read(&mut piece)? {
+            0 => break,
+            some => bytes.extend_from_slice(&piece[..some]),
+        }
+    }
+    parse(&bytes, true).ok_or_else(|| std::io::Error::other(format!("no HTTP: {}", String::from_utf8_lossy(&bytes))))
 }
 
 /// `GET`.
@@ -64,12 +74,19 @@ pub fn ingest(address: &str, source: &str, records: &[u8]) -> std::io::Result<An
     request(address, "POST", &path, "application/x-ndjson", records)
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
+/// An answer, where the bytes hold a whole one; without a length it is whole when the connection has ended.
+fn parse(bytes: &[u8], ended: bool) -> Option<Answer> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
     let status = head.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    let body = &bytes[end + 4..];
-    let body = if head.contains("transfer-encoding: chunked") { unchunk(body)? } else { body.to_vec() };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    let rest = &bytes[end + 4..];
+    let body = match length {
+        _ if head.contains("transfer-encoding: chunked") => unchunk(rest)?,
+        Some(length) => rest.get(..length)?.to_vec(),
+        None if ended => rest.to_vec(),
+        None => return None,
+    };
     Some(Answer { status, head, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
