@@ -3,20 +3,21 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
+use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::braid::{PATIENCE, root};
@@ -25,11 +26,11 @@ use crate::braid::{PATIENCE, root};
 const PROBE: Duration = Duration::from_millis(20);
 
 /// A broker on loopback. It ends when this is dropped, and also when the test's process ends without dropping it.
-#[derive(Debug)]
 pub struct Broker {
     address: String,
     place: Option<Place>,
     process: Option<Process>,
+    producer: OnceLock<BaseProducer<Deliveries>>,
 }
 
 /// What a broker keeps over a restart.
@@ -75,7 +76,7 @@ impl Broker {
         static SHARED: OnceLock<Broker> = OnceLock::new();
         SHARED.get_or_init(|| match std::env::var("BRAID_TEST_KAFKA") {
             Ok(address) => {
-                let broker = Broker { address, place: None, process: None };
+                let broker = Broker { address, place: None, process: None, producer: OnceLock::new() };
                 broker.wait_until_ready();
                 broker
             }
@@ -95,7 +96,8 @@ impl Broker {
             .expect("there is a temporary directory");
         let place = Place { port: port(0), controller_port: port(1), home };
         drop(ports);
-        let mut broker = Broker { address: format!("127.0.0.1:{}", place.port), place: Some(place), process: None };
+        let address = format!("127.0.0.1:{}", place.port);
+        let mut broker = Broker { address, place: Some(place), process: None, producer: OnceLock::new() };
         broker.restart();
         broker
     }
@@ -237,15 +239,21 @@ impl Broker {
 
     /// Sends values to one partition, in order, and waits until all are there.
     pub fn produce<V: AsRef<[u8]>>(&self, topic: &str, partition: i32, values: impl IntoIterator<Item = V>) {
-        let producer: BaseProducer = self
-            .config()
-            .set("acks", "all")
-            .set("linger.ms", "5")
-            .set("batch.size", "262144")
-            .create()
-            .expect("a producer can be made");
-        send(&producer, topic, partition, values);
+        // One for all: to become idempotent takes a producer a second.
+        let producer = self.producer.get_or_init(|| {
+            self.config()
+                .set("acks", "all")
+                .set("enable.idempotence", "true")
+                .set("linger.ms", "5")
+                .set("batch.size", "262144")
+                .set("reconnect.backoff.max.ms", "100")
+                .create_with_context(Deliveries::default())
+                .expect("a producer can be made")
+        });
+        send(producer, topic, partition, values);
         producer.flush(PATIENCE).expect("everything is delivered");
+        let failed = producer.context().failed.lock().expect("no delivery panics");
+        assert!(failed.is_none(), "{topic}-{partition} did not take a record: {failed:?}");
     }
 
     /// A producer with transactions; the same id fences the one before it.
@@ -317,8 +325,31 @@ impl Drop for Broker {
     }
 }
 
+/// Remembers a record that was not delivered: a flush does not say so.
+#[derive(Debug, Default)]
+struct Deliveries {
+    failed: Mutex<Option<KafkaError>>,
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            *self.failed.lock().expect("no delivery panics") = Some(error.clone());
+        }
+    }
+}
+
 /// Queues values for one partition, waiting where the producer's queue is full.
-pub fn send<V: AsRef<[u8]>>(producer: &BaseProducer, topic: &str, partition: i32, values: impl IntoIterator<Item = V>) {
+pub fn send<C: ProducerContext<DeliveryOpaque = ()>, V: AsRef<[u8]>>(
+    producer: &BaseProducer<C>,
+    topic: &str,
+    partition: i32,
+    values: impl IntoIterator<Item = V>,
+) {
     for value in values {
         let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(value.as_ref());
         while let Err((error, back)) = producer.send(record) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, StringArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
@@ -29,6 +29,7 @@ pub struct Choice {
     pub fails: bool,
     pub schema: SchemaRef,
     pub projection: Option<Vec<String>>,
+    pub client: BTreeMap<String, String>,
 }
 
 impl Default for Choice {
@@ -39,6 +40,7 @@ impl Default for Choice {
             fails: true,
             schema: schema(&[("n", DataType::Int64)]),
             projection: None,
+            client: BTreeMap::new(),
         }
     }
 }
@@ -56,7 +58,7 @@ impl Reading {
             starting_offsets: choice.starting.clone(),
             max_offsets_per_trigger: choice.most,
             fail_on_data_loss: choice.fails,
-            client: BTreeMap::new(),
+            client: choice.client.clone(),
         };
         let spec = model::Source {
             from: SourceKind::Kafka(kafka),
@@ -193,6 +195,25 @@ async fn epochs_follow_each_other_without_a_gap_and_say_where_each_row_was() {
         let (plan, rows) = reading.epoch().await.expect("there are new records");
         assert_eq!(plan.end.len(), 1, "the other partition has nothing new");
         assert_eq!(numbers(&rows), (round * 1000..round * 1000 + 7).collect::<Vec<_>>());
+    }
+}
+
+/// The client has said that the partition ends, and the record that came next is planned before the client has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_comes_behind_the_end_that_was_noticed_is_read() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("behind-the-end", 1);
+    broker.produce(&topic, 0, records(0..1));
+    let lazy = [("fetch.min.bytes", "1000000"), ("fetch.wait.max.ms", "500")];
+    let client = lazy.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let mut reading = Reading::of(broker, &topic, &Choice { client, ..Choice::default() });
+    reading.epoch().await.expect("the first record");
+    for n in 1..4 {
+        // Two empty fetches: not needed to pass, but without them the client would not have noticed the end.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        broker.produce(&topic, 0, records(n..n + 1));
+        let (_, rows) = reading.epoch().await.expect("a record");
+        assert_eq!(numbers(&rows), [n]);
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Queue {
     /// Taken from the queue, ours to free. Those before `at` were seen.
     taken: Vec<*mut native::rd_kafka_message_t>,
     at: usize,
+    /// The highest offset of a notice so far.
+    noticed: i64,
     /// Declared last: it outlives the queue and the records.
     consumer: Arc<BaseConsumer<Watch>>,
 }
@@ -74,7 +76,7 @@ impl Queue {
             native::rd_kafka_queue_forward(queue.as_ptr(), null_mut());
             queue
         };
-        Some(Self { queue, taken: Vec::new(), at: 0, consumer: consumer.clone() })
+        Some(Self { queue, taken: Vec::new(), at: 0, noticed: -1, consumer: consumer.clone() })
     }
 
     /// Calls `see` with what is there, until it answers `false`: then that event is seen again the next time.
@@ -84,6 +86,9 @@ impl Queue {
             let message = unsafe { &**message };
             if !see(event(message)) {
                 return;
+            }
+            if message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                self.noticed = self.noticed.max(message.offset);
             }
             self.at += 1;
         }
@@ -127,11 +132,14 @@ impl Queue {
         self.at = 0;
     }
 
-    /// The offset behind what was taken, transaction markers included; `None` where nothing was taken yet.
+    /// The offset behind what was taken and seen, transaction markers included; `None` where that is not known.
+    ///
+    /// librdkafka counts a notice as if it were a record: behind "the end is at 5" it stands at 6, though the record at
+    /// 5 is still to come. A position that a notice explains says nothing.
     pub(crate) fn position(&self, topic: &str, partition: i32) -> Option<i64> {
         let positions = self.consumer.position().ok()?;
         match positions.find_partition(topic, partition)?.offset() {
-            rdkafka::Offset::Offset(offset) => Some(offset),
+            rdkafka::Offset::Offset(offset) if offset > self.noticed + 1 => Some(offset),
             _ => None,
         }
     }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array};
 use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type};
-use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::common::{Result, exec_err};
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature};
+
+use crate::ungrouped::Ungrouped;
 
 /// `min` and `max`, in place of DataFusion's.
 pub fn functions() -> Vec<Arc<AggregateUDF>> {
@@ -61,7 +63,7 @@ impl AggregateUDFImpl for Extreme {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         match self.floats(&args) {
-            Some(groups) => Ok(Box::new(OneGroup(groups))),
+            Some(groups) => Ok(Box::new(Ungrouped::of(groups)?)),
             None => self.inner.accumulator(args),
         }
     }
@@ -170,36 +172,5 @@ impl GroupsAccumulator for FloatGroups {
 
     fn size(&self) -> usize {
         self.best.capacity() * size_of::<Option<f64>>()
-    }
-}
-
-/// One group, for plans without groups.
-#[derive(Debug)]
-struct OneGroup(FloatGroups);
-
-impl Accumulator for OneGroup {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let groups = vec![0; values[0].len()];
-        self.0.update_batch(values, &groups, None, 1)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        let best = self.0.best.first().copied().flatten();
-        Ok(match self.0.answer {
-            DataType::Float32 => ScalarValue::Float32(best.map(|best| best as f32)),
-            _ => ScalarValue::Float64(best),
-        })
-    }
-
-    fn size(&self) -> usize {
-        self.0.size()
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![self.evaluate()?])
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.update_batch(states)
     }
 }

@@ -23,6 +23,7 @@ mod split_text;
 mod sql;
 mod store;
 mod sum;
+mod ungrouped;
 mod upper;
 mod window;
 

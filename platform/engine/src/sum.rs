@@ -10,7 +10,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Decimal128Array, Float64Array, Int64Array, PrimitiveArray,
 };
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type, i256};
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err, plan_err};
+use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::exact_sum::ExactSum;
+use crate::ungrouped::Ungrouped;
 
 /// The most digits of a decimal.
 const DECIMAL_DIGITS_MAX: u8 = 38;
@@ -141,7 +142,7 @@ impl AggregateUDFImpl for Exact {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(OneGroup(self.groups(&args)?)))
+        Ok(Box::new(Ungrouped::of(self.groups(&args)?)?))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
@@ -423,40 +424,5 @@ impl GroupsAccumulator for SumGroups {
             Sums::Floats(sums) => sums.capacity() * size_of::<ExactSum>(),
         };
         sums + self.counts.capacity() * size_of::<i64>()
-    }
-}
-
-/// One group, for plans without groups.
-#[derive(Debug)]
-struct OneGroup(SumGroups);
-
-impl Accumulator for OneGroup {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let groups = vec![0; values[0].len()];
-        self.0.update_batch(values, &groups, None, 1)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.0.resize(1);
-        // Evaluation must leave the state as it is: window frames ask repeatedly.
-        let state = self.0.state(EmitTo::All)?;
-        self.0.merge_batch(&state, &[0], 1)?;
-        let answer = self.0.evaluate(EmitTo::All)?;
-        self.0.merge_batch(&state, &[0], 1)?;
-        ScalarValue::try_from_array(&answer, 0)
-    }
-
-    fn size(&self) -> usize {
-        self.0.size()
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.0.resize(1);
-        self.0.state(EmitTo::All)?.iter().map(|array| ScalarValue::try_from_array(array, 0)).collect()
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let groups = vec![0; states[0].len()];
-        self.0.merge_batch(states, &groups, 1)
     }
 }

@@ -14,7 +14,7 @@ use crate::Engine;
 use crate::functions::session;
 
 /// Queries that plain DataFusion answers in one go.
-const QUERIES: [&str; 14] = [
+const QUERIES: [&str; 15] = [
     "SELECT count(*) AS c FROM events",
     "SELECT name, count(*) AS c, count(n) AS k, sum(n) AS s, avg(n) AS a FROM events GROUP BY name",
     "SELECT name, sum(x) AS s, avg(x) AS a, min(x) AS lo, max(x) AS hi FROM events GROUP BY name",
@@ -22,6 +22,7 @@ const QUERIES: [&str; 14] = [
     "SELECT x, count(*) AS c FROM events GROUP BY x",
     "SELECT name, count(DISTINCT small) AS d, count(DISTINCT name) AS e, count(DISTINCT x) AS f FROM events GROUP BY name",
     "SELECT count(DISTINCT name) AS d, approx_count_distinct(n) AS e, sum(x) AS s FROM events",
+    "SELECT sum(x) AS s, avg(price) AS a, min(x) AS lo, max(x) AS hi FROM events WHERE n > 6",
     "SELECT DISTINCT name, flag FROM events",
     "SELECT name, n * 2 AS twice, upper(name) AS big FROM events WHERE n > 3 AND name IS NOT NULL",
     "SELECT t.team, count(*) AS c, max(e.at) AS last FROM events e JOIN teams t ON e.name = t.name GROUP BY t.team",
