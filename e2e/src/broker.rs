@@ -350,12 +350,18 @@ pub fn send<C: ProducerContext<DeliveryOpaque = ()>, V: AsRef<[u8]>>(
     partition: i32,
     values: impl IntoIterator<Item = V>,
 ) {
+    let began = Instant::now();
     for value in values {
         let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(value.as_ref());
         while let Err((error, back)) = producer.send(record) {
-            let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-            assert!(full, "{topic} takes no record: {error}");
-            producer.poll(PROBE);
+            match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::QueueFull) => _ = producer.poll(PROBE),
+                // The partition is new, and the producer has not heard of it.
+                Some(RDKafkaErrorCode::UnknownPartition) if began.elapsed() < PATIENCE => {
+                    producer.client().fetch_metadata(Some(topic), PATIENCE).expect("the broker answers");
+                }
+                _ => panic!("{topic} takes no record: {error}"),
+            }
             record = back;
         }
     }
