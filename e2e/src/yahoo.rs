@@ -109,6 +109,34 @@ fn through_kafka_under_lambda() {
     through_kafka("lambda");
 }
 
+/// A broker that is away is not a topic without news.
+#[test]
+fn caught_up_waits_for_a_broker_that_is_away() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let mut world = World::new(1);
+    let mut oracle = Campaigns::new(&world.ads_csv());
+    std::fs::write(home.path().join("ads.csv"), world.ads_csv()).expect("a fresh file");
+    let mut broker = Broker::start();
+    broker.create_topic("ad-events", PARTITIONS);
+    broker.create_topic("campaign-counts", 1);
+    produce(&broker, "ad-events", &mut world, &mut oracle, 1_000);
+    broker.stop();
+    let river = River::new("deploy/ysb.yaml", home.path())
+        .env("KAFKA_BROKERS", broker.address())
+        .env("YSB_ADS", home.path().join("ads.csv").display());
+    let mut running = river.start_run();
+    eventually("it says what it waits for", || {
+        let ended = running.ended();
+        assert!(ended.is_none(), "it ended ({ended:?}):\n{}", running.said());
+        if running.said().contains("`ad_events` waits for Kafka") { Ok(()) } else { Err(running.said()) }
+    });
+    broker.restart();
+    let ended = running.wait();
+    assert!(ended.success(), "{ended}:\n{}", running.said());
+    assert_eq!(running.said().matches("waits for Kafka").count(), 1, "{}", running.said());
+    same("after the broker came", &river.sorted(VIEW), oracle.rows());
+}
+
 /// The peers' files where they are (`BRAID_YSB_DATA`), else our own.
 fn files(home: &Path) -> PathBuf {
     if let Some(given) = std::env::var_os("BRAID_YSB_DATA") {

@@ -130,6 +130,16 @@ pub enum Step {
     },
     /// No source had anything new.
     Idle,
+    /// No source had anything new, but not all could be asked.
+    Waits,
+}
+
+/// What the sources offer.
+enum Offer {
+    Epoch { plan: Plan, more: bool },
+    Nothing,
+    /// Nothing, but not all could be asked.
+    Unknown,
 }
 
 /// What was read in an epoch, besides rows fed to the job.
@@ -149,6 +159,12 @@ impl Speed {
             let begun = self.clock.now_ms();
             let pause = match self.step().await {
                 Ok(Step::Idle) if until == Until::CaughtUp => break,
+                Ok(Step::Waits) => {
+                    let wait = self.settings.every.max(backoff);
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                    rest(&*self.clock, wait, &mut stop).await;
+                    continue;
+                }
                 Ok(Step::Ran { .. }) if until == Until::CaughtUp => Duration::ZERO,
                 Ok(Step::Ran { more: true }) => Duration::ZERO,
                 Ok(_) => {
@@ -179,8 +195,9 @@ impl Speed {
         let (plan, more) = match &manifest.planned {
             Some(plan) => (plan.clone(), true),
             None => match self.plan(&manifest).await? {
-                Some(planned) => planned,
-                None => return Ok(Step::Idle),
+                Offer::Epoch { plan, more } => (plan, more),
+                Offer::Nothing => return Ok(Step::Idle),
+                Offer::Unknown => return Ok(Step::Waits),
             },
         };
         timer.lap("latestOffset");
@@ -247,9 +264,10 @@ impl Speed {
         Ok(Step::Ran { more })
     }
 
-    async fn plan(&mut self, manifest: &Manifest) -> Result<Option<(Plan, bool)>, SpeedError> {
+    async fn plan(&mut self, manifest: &Manifest) -> Result<Offer, SpeedError> {
         let mut sources = BTreeMap::new();
         let mut more = false;
+        let mut away = false;
         let first = Default::default();
         for (name, source) in &mut self.sources {
             match source.plan(manifest.sources.get(name).unwrap_or(&first)).await {
@@ -260,14 +278,19 @@ impl Speed {
                 Ok(None) => {}
                 // The others go on without it; the source itself has said so once.
                 Err(SourceError::Retry(reason)) => {
-                    tracing::debug!(source = name, reason, "nothing for now")
+                    tracing::debug!(source = name, reason, "nothing for now");
+                    away = true;
                 }
                 Err(error) => {
                     return Err(SpeedError::Source { source_name: name.clone(), error });
                 }
             }
         }
-        Ok((!sources.is_empty()).then_some((Plan { epoch: manifest.next, sources }, more)))
+        Ok(match (sources.is_empty(), away) {
+            (false, _) => Offer::Epoch { plan: Plan { epoch: manifest.next, sources }, more },
+            (true, false) => Offer::Nothing,
+            (true, true) => Offer::Unknown,
+        })
     }
 
     async fn read(&mut self, manifest: &Manifest, plan: &Plan) -> Result<(Intake, Contribution), SpeedError> {

@@ -264,10 +264,10 @@ static LIMITS: Keys = keys(
     "a plugin's limits",
     &[
         key("memory", SOME_BYTES, Default("64MiB"), "Memory."),
-        key("time", SOME_TIME, Default("1s"), "Time for one batch."),
+        key("time", SOME_TIME, Default("100ms"), "Processor time for one batch."),
         key("output", SOME_BYTES, Default("64MiB"), "Bytes it may return for one batch."),
-        key("stack", SOME_BYTES, Default("1MiB"), "Stack."),
-        key("module", SOME_BYTES, Default("16MiB"), "The size of its file."),
+        key("stack", SOME_BYTES, Default("512KiB"), "Stack."),
+        key("module", SOME_BYTES, Default("8MiB"), "The size of its file."),
     ],
 );
 
