@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::braid::{River, binary, count, eventually};
+use crate::braid::{PATIENCE, River, binary, count, eventually};
 use crate::cases::same;
 use crate::http;
 use crate::parquet::parquet_rows;
@@ -257,8 +257,7 @@ fn an_abort_at_every_failpoint_under_kappa() {
     }
 }
 
-/// Under Lambda every step of a run is reached but those of the journal (below), and the trimming of edits,
-/// which waits a minute so that a writer that slept is fenced (`kernel/src/ledger.rs` tests it with its own clock).
+/// Under Lambda every step of a run is reached but those of the journal and the trimming of edits (both below).
 #[test]
 fn an_abort_at_every_failpoint_under_lambda() {
     let mut missed = failpoints();
@@ -267,6 +266,29 @@ fn an_abort_at_every_failpoint_under_lambda() {
     }
     missed.retain(|point| !point.starts_with("journal::") && point != "manifest::trim::before");
     assert_eq!(missed, BTreeSet::new(), "never reached");
+}
+
+/// Edits are trimmed at the first snapshot that comes a minute after another, so that a writer that slept is fenced:
+/// files drop in until then.
+#[test]
+fn an_abort_at_the_trimming_of_edits() {
+    let mut bench = Bench::new("kappa");
+    // Beyond the first snapshot of the manifest.
+    bench.drop_files(70);
+    let mut running = bench.river.clone().env("FAILPOINTS", "manifest::trim::before=return").up();
+    let began = Instant::now();
+    let ended = loop {
+        match running.ended() {
+            Some(ended) => break ended,
+            None => bench.drop_files(1),
+        }
+        assert!(began.elapsed() < PATIENCE, "it is not reached:\n{}", running.said());
+        std::thread::sleep(Duration::from_millis(400));
+    };
+    assert_eq!(ended.code(), None, "{ended} and no abort:\n{}", running.said());
+    bench.check_prefix(70);
+    bench.river.catch_up().ok("after the abort");
+    bench.check_all();
 }
 
 /// A record that was acknowledged is there after a kill; one that was not is there once or not at all.

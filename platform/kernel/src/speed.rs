@@ -136,7 +136,10 @@ pub enum Step {
 
 /// What the sources offer.
 enum Offer {
-    Epoch { plan: Plan, more: bool },
+    Epoch {
+        plan: Plan,
+        more: bool,
+    },
     Nothing,
     /// Nothing, but not all could be asked.
     Unknown,
