@@ -1,0 +1,5 @@
+//! Plugins through the host: the honest one, and the crimes.
+
+mod anonymise;
+mod evil;
+mod support;
