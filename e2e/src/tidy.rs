@@ -46,12 +46,31 @@ const NOT_FOR_KERNEL: &[&str] = &["arrow", "tempfile", "url"];
 /// Everything that is not in order in the source tree at `root`: each line says where, and what to do.
 pub fn check(root: &Path) -> Vec<String> {
     let mut wrong = check_top(root).unwrap_or_else(|error| vec![unreadable(root, &error)]);
+    wrong.extend(check_features(root).unwrap_or_else(|error| vec![unreadable(root, &error)]));
     wrong.extend(check_files(root).unwrap_or_else(|error| vec![unreadable(root, &error)]));
     match metadata(root) {
         Ok(metadata) => wrong.extend(check_crates(&metadata)),
         Err(reason) => wrong.push(format!("Cargo.toml: `cargo metadata` fails: {reason}")),
     }
     wrong
+}
+
+/// A case's folder is named after a feature that users can find.
+fn check_features(root: &Path) -> io::Result<Vec<String>> {
+    let listed = fs::read_to_string(root.join("docs/features.md"))?;
+    let ids: Vec<&str> = listed
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+        .flat_map(|ids| ids.split(", "))
+        .collect();
+    let mut wrong = Vec::new();
+    for case in fs::read_dir(root.join("e2e/cases"))? {
+        let name = case?.file_name().to_string_lossy().into_owned();
+        if !ids.contains(&name.split('-').next().unwrap_or_default()) {
+            wrong.push(format!("e2e/cases/{name}: its feature is not listed in docs/features.md"));
+        }
+    }
+    Ok(wrong)
 }
 
 fn unreadable(root: &Path, error: &io::Error) -> String {
@@ -269,6 +288,17 @@ mod tests {
         assert_eq!(wrong.len(), 2, "{wrong:?}");
         assert!(wrong[0].starts_with("README.md: is missing"), "{wrong:?}");
         assert!(wrong[1].starts_with("notes.txt: does not belong"), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_case_of_no_feature_is_named() {
+        let files = [
+            ("docs/features.md", "| id | what |\n| L5, L6 | layouts |\n"),
+            ("e2e/cases/L6-kappa/x", ""),
+            ("e2e/cases/Z9-x/x", ""),
+        ];
+        let wrong = check_features(house(&files).path()).expect("read");
+        assert_eq!(wrong, ["e2e/cases/Z9-x: its feature is not listed in docs/features.md"]);
     }
 
     #[test]
