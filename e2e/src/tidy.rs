@@ -11,8 +11,8 @@ const LINES_MAX: usize = 600;
 
 /// What must stand at the top. Dot-files may stand beside it.
 const TOP: &[&str] = &["Cargo.toml", "LICENSE", "README.md", "deploy", "e2e", "layouts", "platform", "plugins"];
-/// What may.
-const TOP_ALSO: &[&str] = &["CHANGELOG.md", "Cargo.lock", "docs", "target"];
+/// What may. A deployment that is tried here keeps its store in `data`.
+const TOP_ALSO: &[&str] = &["CHANGELOG.md", "Cargo.lock", "data", "docs", "target"];
 
 /// Our crates, and which of ours each may use; `*` is any.
 const ROOMS: &[(&str, &[&str])] = &[
