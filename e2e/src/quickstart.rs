@@ -85,6 +85,14 @@ fn live_and_right(layout: &str) {
             false => Ok(assert_eq!(number(&found["visits"]), 1)),
         }
     });
+    // A program looks up a key, learns what the answer stands on, and watches the query.
+    let tea = http::get(&address, "/v1/views/revenue_by_product/keys/black%20tea").ok();
+    assert_eq!(tea["row"]["product"], "black tea", "{tea}");
+    let stands_on = &tea["provenance"];
+    assert_eq!((&stands_on["deployment"], &stands_on["layout"]), (&"quickstart".into(), &layout.into()), "{tea}");
+    assert!(number(&stands_on["manifest"]) > 0 && number(&stands_on["offsets"]["ticks"]["0"]) >= before, "{tea}");
+    let metrics = http::get(&address, "/metrics").body;
+    assert!(metrics.contains(r#"braid_query_state_info{deployment="quickstart",state="running"} 1"#), "{metrics}");
     let page = http::get(&address, "/");
     assert!(page.status == 200 && page.body.contains("<html"), "{}", page.body);
     assert_eq!(running.stop().code(), Some(TERMINATED));

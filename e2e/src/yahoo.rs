@@ -54,20 +54,26 @@ fn wait_for(river: &River, running: &mut Running, oracle: &Campaigns, when: &str
     same(when, &river.sorted(VIEW), oracle.rows());
 }
 
+/// A deployment in `home` on a broker of its own, with empty topics.
+fn on_a_broker(home: &Path) -> (World, Campaigns, Broker, River) {
+    let world = World::new(1);
+    let oracle = Campaigns::new(&world.ads_csv());
+    std::fs::write(home.join("ads.csv"), world.ads_csv()).expect("a fresh file");
+    let broker = Broker::start();
+    broker.create_topic("ad-events", PARTITIONS);
+    broker.create_topic("campaign-counts", 1);
+    let river = River::new("deploy/ysb.yaml", home)
+        .env("KAFKA_BROKERS", broker.address())
+        .env("YSB_ADS", home.join("ads.csv").display())
+        .env("BRAID_HTTP", "127.0.0.1:0");
+    (world, oracle, broker, river)
+}
+
 fn through_kafka(layout: &str) {
     let events = count("BRAID_YSB_EVENTS", 60_000);
     let home = tempfile::tempdir().expect("a temporary directory");
-    let mut world = World::new(1);
-    let mut oracle = Campaigns::new(&world.ads_csv());
-    std::fs::write(home.path().join("ads.csv"), world.ads_csv()).expect("a fresh file");
-    let mut broker = Broker::start();
-    broker.create_topic("ad-events", PARTITIONS);
-    broker.create_topic("campaign-counts", 1);
-    let river = River::new("deploy/ysb.yaml", home.path())
-        .layout(layout)
-        .env("KAFKA_BROKERS", broker.address())
-        .env("YSB_ADS", home.path().join("ads.csv").display())
-        .env("BRAID_HTTP", "127.0.0.1:0");
+    let (mut world, mut oracle, mut broker, river) = on_a_broker(home.path());
+    let river = river.layout(layout);
 
     let mut running = river.up();
     running.address();
@@ -113,17 +119,9 @@ fn through_kafka_under_lambda() {
 #[test]
 fn caught_up_waits_for_a_broker_that_is_away() {
     let home = tempfile::tempdir().expect("a temporary directory");
-    let mut world = World::new(1);
-    let mut oracle = Campaigns::new(&world.ads_csv());
-    std::fs::write(home.path().join("ads.csv"), world.ads_csv()).expect("a fresh file");
-    let mut broker = Broker::start();
-    broker.create_topic("ad-events", PARTITIONS);
-    broker.create_topic("campaign-counts", 1);
+    let (mut world, mut oracle, mut broker, river) = on_a_broker(home.path());
     produce(&broker, "ad-events", &mut world, &mut oracle, 1_000);
     broker.stop();
-    let river = River::new("deploy/ysb.yaml", home.path())
-        .env("KAFKA_BROKERS", broker.address())
-        .env("YSB_ADS", home.path().join("ads.csv").display());
     let mut running = river.start_run();
     eventually("it says what it waits for", || {
         let ended = running.ended();
