@@ -280,7 +280,7 @@ impl Broker {
         }
     }
 
-    /// Every committed record of a topic as of now, by partition and offset.
+    /// Every committed record of a topic as of now, by partition and offset; no transaction may be left open.
     pub fn records(&self, topic: &str) -> Vec<Record> {
         let consumer: BaseConsumer = self
             .config()
@@ -292,9 +292,14 @@ impl Broker {
             .create()
             .expect("a consumer can be made");
         let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("the broker answers");
+        let everything: BaseConsumer =
+            self.config().set("isolation.level", "read_uncommitted").create().expect("a client can be made");
         let mut open = 0;
         let mut assignment = TopicPartitionList::new();
         for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            let (_, end) =
+                everything.fetch_watermarks(topic, partition.id(), PATIENCE).expect("the partition has offsets");
+            self.wait_until_decided(topic, partition.id(), end);
             assignment
                 .add_partition_offset(topic, partition.id(), Offset::Beginning)
                 .expect("the beginning is an offset");

@@ -21,15 +21,20 @@ fn sink(broker: &Broker, topic: &str, history: &str, schema: SchemaRef) -> Box<d
     open.expect("the sink opens").output
 }
 
-/// Writes an epoch, trying again as the kernel does.
-async fn write(to: &mut Box<dyn Output>, epoch: u64, rows: std::ops::Range<i64>) -> Result<(), SinkError> {
+/// Writes an epoch, trying again as the kernel does: a young broker may not yet coordinate any group, for one.
+async fn write_rows(to: &mut Box<dyn Output>, epoch: u64, rows: RecordBatch) -> Result<(), SinkError> {
     let began = Instant::now();
+    let rows = [rows];
     loop {
-        match to.write(epoch, &[counts(rows.clone())]).await {
+        match to.write(epoch, &rows).await {
             Err(SinkError::Retry(_)) if began.elapsed() < PATIENCE => {}
             written => return written,
         }
     }
+}
+
+async fn write(to: &mut Box<dyn Output>, epoch: u64, rows: std::ops::Range<i64>) -> Result<(), SinkError> {
+    write_rows(to, epoch, counts(rows)).await
 }
 
 fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
@@ -133,7 +138,7 @@ async fn columns_named_key_and_value_are_the_record() {
         ("value", Arc::new(StringArray::from(vec![Some("line\nbreak"), Some("v"), None]))),
     ]);
     let mut to = sink(broker, &topic, "one", rows.schema());
-    to.write(0, &[rows]).await.expect("it is written");
+    write_rows(&mut to, 0, rows).await.expect("it is written");
     let records = broker.records(&topic);
     let found: Vec<(Option<&[u8]>, Option<&[u8]>)> =
         records.iter().map(|record| (record.key.as_deref(), record.value.as_deref())).collect();
@@ -150,7 +155,7 @@ async fn a_row_becomes_a_json_object_that_the_source_reads_back() {
         ("at", Arc::new(TimestampMicrosecondArray::from(vec![1_500_000, 0]))),
     ]);
     let mut to = sink(broker, &topic, "one", rows.schema());
-    to.write(0, &[rows.clone()]).await.expect("it is written");
+    write_rows(&mut to, 0, rows.clone()).await.expect("it is written");
     assert_eq!(
         broker.records(&topic).iter().map(|record| record.text().to_owned()).collect::<Vec<_>>(),
         [
