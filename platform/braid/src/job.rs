@@ -38,6 +38,7 @@ pub struct DeploymentJob {
     read: Vec<String>,
     pipes: Vec<Pipe>,
     event_time: BTreeMap<String, String>,
+    event_time_max: BTreeMap<String, i64>,
     contribution: Contribution,
 }
 
@@ -57,7 +58,7 @@ impl DeploymentJob {
             pipes.push(Pipe { stream: stream.clone(), steps });
         }
         Ok(Self {
-            engine: prepared.engine.job(),
+            engine: prepared.engine.job()?,
             read: prepared.engine.views().values().flat_map(|view| view.inputs.keys().cloned()).collect(),
             pipes,
             event_time: deployment
@@ -65,6 +66,7 @@ impl DeploymentJob {
                 .iter()
                 .filter_map(|(name, source)| Some((name.clone(), source.watermark.as_ref()?.event_time.clone())))
                 .collect(),
+            event_time_max: BTreeMap::new(),
             contribution: Contribution::default(),
         })
     }
@@ -72,16 +74,17 @@ impl DeploymentJob {
 
 #[async_trait]
 impl Job for DeploymentJob {
-    fn begin(&mut self, _: u64, late_before: Option<i64>) {
+    fn begin(&mut self, epoch: u64, late_before: Option<i64>) {
         self.contribution = Contribution::default();
-        self.engine.begin(late_before);
+        self.event_time_max.clear();
+        self.engine.begin(epoch, late_before);
     }
 
     async fn feed(&mut self, source: &str, rows: Rows) -> Result<(), JobError> {
         if let Some(column) = self.event_time.get(source)
             && let Some(latest) = latest_ms(&rows.batch, column)
         {
-            let seen = self.contribution.event_time_max.entry(source.to_string()).or_insert(latest);
+            let seen = self.event_time_max.entry(source.to_string()).or_insert(latest);
             *seen = latest.max(*seen);
         }
         let mut flowing: Vec<(&str, Rows)> = vec![];
@@ -107,14 +110,22 @@ impl Job for DeploymentJob {
         Ok(())
     }
 
-    async fn finish(&mut self) -> Result<Contribution, JobError> {
-        let result = self.engine.finish().await?;
+    fn event_time_max(&self) -> BTreeMap<String, i64> {
+        self.event_time_max.clone()
+    }
+
+    async fn finish(&mut self, final_before: Option<i64>) -> Result<Contribution, JobError> {
+        let result = self.engine.finish(final_before).await?;
         let mut contribution = std::mem::take(&mut self.contribution);
         contribution.deltas = result.deltas;
         for (view, batches) in result.late {
             contribution.late.insert(view, json_rows(&batches, LATE_ROWS_KEPT_MAX)?);
         }
         Ok(contribution)
+    }
+
+    fn restore(&mut self, table: &str, rows: &[RecordBatch]) -> Result<(), JobError> {
+        self.engine.restore(table, rows)
     }
 }
 

@@ -144,6 +144,10 @@ fn opening(prepared: &Prepared) -> Open {
         definitions.insert(name.clone(), digest(&definition));
         kinds.insert(name.clone(), view.kind);
     }
+    for (table, definition) in prepared.engine.states() {
+        definitions.insert(table.clone(), digest(&definition));
+        kinds.insert(table, TableKind::State);
+    }
     for table in [DEAD_LETTERS, LATE_ROWS] {
         definitions.insert(table.into(), "1".into());
         kinds.insert(table.into(), TableKind::Ledger);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::SchemaRef;
-use braid_engine::{Catalog, Engine, EventTime, Input, OutputMode, StaticInput};
+use braid_engine::{Catalog, DropDuplicates, Engine, EventTime, Input, OutputMode, StaticInput};
 use braid_spec::model::{self, Deployment};
 use braid_spec::{Diagnostics, LoadOptions, SourceMap};
 use braid_wasm_host::Plugin;
@@ -104,7 +104,7 @@ fn inputs(
                 column: watermark.event_time.clone(),
                 delay_ms: watermark.delay.as_millis() as i64,
             });
-            (name.clone(), Input { schema: source.schema.clone(), watermark })
+            (name.clone(), Input { schema: source.schema.clone(), watermark, unique: None })
         })
         .collect();
     for stream in &deployment.streams {
@@ -135,7 +135,11 @@ fn inputs(
             }
         }
         let watermark = watermark.filter(|watermark| schema.field_with_name(&watermark.column).is_ok());
-        inputs.insert(stream.name.clone(), Input { schema, watermark });
+        let unique = stream.drop_duplicates.as_ref().map(|unique| DropDuplicates {
+            columns: unique.columns.clone(),
+            within_watermark: unique.within_watermark,
+        });
+        inputs.insert(stream.name.clone(), Input { schema, watermark, unique });
     }
     inputs
 }

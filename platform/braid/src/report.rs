@@ -183,6 +183,7 @@ pub fn plan(prepared: &Prepared, output: Output) -> Result<String, Failure> {
 fn state(kind: TableKind) -> &'static str {
     match kind {
         TableKind::Keyed => "state: partial aggregates, one row per key",
+        TableKind::State => "remembered by an operator",
         TableKind::Append | TableKind::Ledger => "state: none, its rows accumulate",
     }
 }

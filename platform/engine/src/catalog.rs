@@ -25,6 +25,17 @@ pub struct Input {
     pub schema: SchemaRef,
     /// Its event time, if it has one.
     pub watermark: Option<EventTime>,
+    /// Whether only the first of equal rows passes, and which are equal.
+    pub unique: Option<DropDuplicates>,
+}
+
+/// Which rows of an input are the same; only the first passes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DropDuplicates {
+    /// The columns that are compared; all, where there are none.
+    pub columns: Vec<String>,
+    /// Whether a key is forgotten when the watermark has passed its first row by the delay.
+    pub within_watermark: bool,
 }
 
 /// Which column is event time, and how late a row may be.
@@ -50,7 +61,7 @@ pub struct StaticInput {
 pub struct ViewInfo {
     /// Its name.
     pub name: String,
-    /// `Keyed` for aggregates, `Append` for stateless views.
+    /// `Keyed` for aggregates, `Append` for views whose rows never change.
     pub kind: TableKind,
     /// The columns of its answers.
     pub schema: SchemaRef,
@@ -66,6 +77,10 @@ pub struct ViewInfo {
     pub definition: String,
     /// Whether one of its keys is an event-time `window(…)`.
     pub window: bool,
+    /// By how many microseconds its rows may be older than the watermark without being late.
+    pub lag: i64,
+    /// The tables of its operators' memory.
+    pub states: Vec<String>,
     /// Input and column of the watermark that closes its windows, where both are there.
     pub event_time: Option<(String, String)>,
     /// The columns of its late rows, where it can have any.

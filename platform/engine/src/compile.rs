@@ -7,21 +7,26 @@ use arrow::datatypes::{DataType, SchemaRef};
 use braid_kernel::TableKind;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
-use datafusion::common::{Result, TableReference, internal_err};
+use datafusion::common::{DataFusionError, Result, TableReference, internal_err};
+use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode};
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::prelude::SessionContext;
 
-use crate::catalog::{Catalog, CompileError, ViewInfo};
+use crate::catalog::{Catalog, CompileError, DropDuplicates, Input, ViewInfo};
 use crate::engine::conform_by_name;
+use crate::event_time::{self, Kind, Time, Times};
 use crate::functions::session;
 use crate::groups::{Aggregation, Inputs, WindowKey};
 use crate::leaf::{LeafTable, StaticTable, Statics, leaves, lowered, nullable};
 use crate::split::{self, Refusal};
-use crate::sql::{self, Names, Parsed};
+use crate::sql::{self, Names, Parsed, did_you_mean};
+use crate::stage::{Machine, Operator, Stage, StageInput, TimeColumn};
+use crate::stages::Stages;
+use crate::unique::{Forget, UniqueSpec};
 use crate::upper::Upper;
 
 /// Counts changes of what states mean. A change of it is a change of every view's definition.
@@ -36,6 +41,8 @@ pub struct View {
     pub lower: LogicalPlan,
     /// Of an aggregate view: how states merge and answer.
     pub keyed: Option<Keyed>,
+    /// The stateful operators below, in the order in which they run.
+    pub stages: Vec<Stage>,
     /// Plans and state, for people.
     pub explain: String,
 }
@@ -55,6 +62,8 @@ pub struct Keyed {
 pub struct Compiled {
     /// The views by name.
     pub views: BTreeMap<String, Arc<View>>,
+    /// Per input the operator that lets its first rows pass.
+    pub gates: BTreeMap<String, Arc<Stage>>,
     /// The session with all tables, for planning again.
     pub session: SessionState,
     /// The static tables' columns.
@@ -124,12 +133,10 @@ pub async fn compile(catalog: Catalog) -> std::result::Result<Compiled, Vec<Comp
             };
             match outcome {
                 Ok((view, raw)) => {
-                    if view.keyed.is_none() {
-                        let columns = view.info.schema.fields().iter().map(|field| field.name().clone());
-                        names.insert(name.clone(), columns.collect());
-                        let table = Arc::new(ViewTable::new(raw, Some(text.clone())));
-                        register(&context, name, table, &mut errors);
-                    }
+                    let columns = view.info.schema.fields().iter().map(|field| field.name().clone());
+                    names.insert(name.clone(), columns.collect());
+                    let table = Arc::new(ViewTable::new(raw, Some(text.clone())));
+                    register(&context, name, table, &mut errors);
                     views.insert(name.clone(), Arc::new(view));
                 }
                 Err(found) => {
@@ -151,8 +158,18 @@ pub async fn compile(catalog: Catalog) -> std::result::Result<Compiled, Vec<Comp
         }
         pending = next;
     }
+    let mut gates = BTreeMap::new();
+    for (name, input) in &catalog.inputs {
+        match input.unique.as_ref().map(|unique| gate(name, input, unique)) {
+            Some(Ok(stage)) => {
+                gates.insert(name.clone(), Arc::new(stage));
+            }
+            Some(Err(error)) => errors.push(error),
+            None => {}
+        }
+    }
     if errors.is_empty() {
-        Ok(Compiled { views, session: context.state(), static_schemas, statics })
+        Ok(Compiled { views, gates, session: context.state(), static_schemas, statics })
     } else {
         Err(errors)
     }
@@ -222,13 +239,6 @@ async fn compile_view(
         if failed.contains(table) {
             return Err(parsed.error(parsed.find(table), format!("`{table}`, which it reads, has errors"), None));
         }
-        if views.get(table).is_some_and(|view| view.keyed.is_some()) {
-            return Err(parsed.error(
-                parsed.find(table),
-                format!("`{table}` is an aggregate, and an aggregate of an aggregate is not supported in a view"),
-                Some(format!("read what `{table}` reads, or ask with a query over `{table}`")),
-            ));
-        }
     }
     let inputs: BTreeSet<String> = catalog.inputs.keys().map(|name| name.to_lowercase()).collect();
     let state = context.state();
@@ -239,7 +249,8 @@ async fn compile_view(
         parsed.error(position, refusal.message, refusal.hint)
     };
     let is_aggregate = split::check(&raw, &inputs).map_err(refused)?;
-    let marked = split::mark(raw.clone(), &inputs).map_err(planning)?;
+    let times = times(catalog);
+    let marked = split::mark(raw.clone(), &inputs, &times).map_err(planning)?;
     let optimized = state.optimize(&marked).map_err(planning)?;
     let schema = nullable(&parsed.spell(optimized.schema().as_arrow()));
     if let Some(name) = repeated(&schema) {
@@ -253,8 +264,69 @@ async fn compile_view(
             Some("a condition in it is always false".into()),
         ));
     }
-    let view = assemble(&state, catalog, views, &parsed, optimized, schema, is_aggregate).await;
+    let mut stages = Stages::new(&state, &parsed.view, &inputs, times);
+    let rest = stages.extract(optimized.clone(), is_aggregate).await.map_err(refused)?;
+    let view = assemble(catalog, views, &parsed, stages, &optimized, rest, schema, is_aggregate).await;
     Ok((view.map_err(planning)?, raw))
+}
+
+/// The event-time columns of inputs.
+fn times(catalog: &Catalog) -> Times {
+    let watermarks = catalog.inputs.iter().filter_map(|(name, input)| Some((name, input.watermark.as_ref()?)));
+    let times = watermarks.map(|(name, watermark)| {
+        let column = watermark.column.clone();
+        let time = Time { input: name.clone(), column: column.clone(), kind: Kind::Instant, lag: 0 };
+        (name.to_lowercase(), BTreeMap::from([(column.to_lowercase(), time)]))
+    });
+    times.collect()
+}
+
+/// The operator that lets an input's first rows pass.
+fn gate(name: &str, input: &Input, unique: &DropDuplicates) -> std::result::Result<Stage, CompileError> {
+    let error =
+        |message: String, hint: Option<String>| CompileError { view: name.into(), position: None, message, hint };
+    let fields = input.schema.fields();
+    let find = |column: &String| {
+        fields.iter().position(|field| field.name() == column).ok_or_else(|| {
+            let hint = did_you_mean(column, fields.iter().map(|field| field.name()));
+            error(format!("drop_duplicates: there is no column `{column}`"), hint)
+        })
+    };
+    let keys = match unique.columns.is_empty() {
+        true => (0..fields.len()).collect(),
+        false => unique.columns.iter().map(find).collect::<std::result::Result<Vec<_>, _>>()?,
+    };
+    let time = match &input.watermark {
+        Some(watermark) => {
+            Some((TimeColumn { index: find(&watermark.column)?, kind: Kind::Instant, lag: 0 }, watermark))
+        }
+        None => None,
+    };
+    let forget = match (unique.within_watermark, time) {
+        (true, Some((time, watermark))) => Forget::After(time, watermark.delay_ms.saturating_mul(1_000)),
+        (true, None) => {
+            let hint = "declare a watermark on the source, or leave within_watermark out";
+            return Err(error("drop_duplicates within_watermark needs a watermark".into(), Some(hint.into())));
+        }
+        (false, Some((time, _))) if keys.contains(&time.index) => Forget::AtItsTime(time),
+        (false, _) => Forget::Never,
+    };
+    let planned = |error_: DataFusionError| error(error_.strip_backtrace(), None);
+    let schema = lowered(&nullable(&input.schema));
+    let source = provider_as_source(Arc::new(LeafTable::new(name, schema.clone())));
+    let plan = LogicalPlanBuilder::scan(TableReference::bare(name.to_lowercase()), source, None);
+    let plan = plan.and_then(LogicalPlanBuilder::build).map_err(planned)?;
+    let definition = format!("{forget:?} of {:?}", keys.iter().map(|key| &fields[*key]).collect::<Vec<_>>());
+    let stage = Stage {
+        leaf: name.to_owned(),
+        operator: Operator::Unique(UniqueSpec { keys, forget }),
+        inputs: vec![StageInput { plan, time: time.map(|(time, _)| time), schema: schema.clone() }],
+        schema,
+        tables: vec![format!("{name}.seen")],
+        definition,
+    };
+    Machine::new(&stage).map_err(planned)?;
+    Ok(stage)
 }
 
 /// A view whose condition the optimizer found to be false reads nothing.
@@ -283,30 +355,33 @@ fn repeated(schema: &SchemaRef) -> Option<String> {
     names.find(|name| !seen.insert(*name)).cloned()
 }
 
+#[expect(clippy::too_many_arguments, reason = "the parts of a view, put together once")]
 async fn assemble(
-    state: &SessionState,
     catalog: &Catalog,
     views: &BTreeMap<String, Arc<View>>,
     parsed: &Parsed,
-    optimized: LogicalPlan,
+    stages: Stages<'_>,
+    optimized: &LogicalPlan,
+    rest: LogicalPlan,
     schema: SchemaRef,
     is_aggregate: bool,
 ) -> Result<View> {
+    let Stages { session: state, stages, times, .. } = stages;
     let logical = optimized.display_indent().to_string();
-    let mut lower = optimized.clone();
+    let mut lower = rest.clone();
     let mut keyed = None;
-    let mut event_time = None;
+    let mut time = None;
     if is_aggregate {
-        let split = split::split(optimized)?;
+        let split = split::split(rest)?;
         let (_, aggregation, _) = plan_lower(state, &split.lower, true, split.window).await?;
         let Some((aggregation, _)) = aggregation else {
             return internal_err!("the aggregate was not planned");
         };
-        let origin = split.window.and_then(|window| split::event_time(&split.lower, window));
-        event_time = origin.and_then(|(table, column)| {
-            let (name, input) = declared(&catalog.inputs, &table)?;
-            let watermark = input.watermark.as_ref()?;
-            (watermark.column.to_lowercase() == column).then(|| (name.clone(), watermark.column.clone()))
+        time = split.window.and_then(|window| {
+            let LogicalPlan::Aggregate(aggregate) = &split.lower else {
+                return None;
+            };
+            event_time::of_expr(&aggregate.input, aggregate.group_expr.get(window.index)?, &times)
         });
         let upper = Upper::plan(state, &split.upper, schema.clone(), split.ordered).await?;
         lower = split.lower;
@@ -316,7 +391,9 @@ async fn assemble(
         plan_lower(state, &lower, is_aggregate, keyed.as_ref().and_then(|keyed| keyed.aggregation.window)).await?;
     let mut inputs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut statics = BTreeSet::new();
-    for (table, columns) in split::scans(&lower)? {
+    let plans = stages.iter().flat_map(|stage| &stage.inputs).map(|input| &input.plan).chain([&lower]);
+    let scans = plans.map(split::scans).collect::<Result<Vec<_>>>()?;
+    for (table, columns) in scans.into_iter().flatten() {
         if let Some((name, _)) = declared(&catalog.inputs, &table) {
             inputs.entry(name.clone()).or_default().extend(columns);
         } else if let Some((name, _)) = declared(&catalog.statics, &table) {
@@ -347,16 +424,21 @@ async fn assemble(
         kind: if is_aggregate { TableKind::Keyed } else { TableKind::Append },
         definition: definition(catalog, views, parsed, &delta_schema),
         window: keyed.as_ref().is_some_and(|keyed| keyed.aggregation.window.is_some()),
-        late_schema: event_time.as_ref().map(|_| input_schema),
+        late_schema: time.as_ref().map(|_| input_schema),
+        lag: time.as_ref().map_or(0, |time| time.lag),
+        states: stages.iter().flat_map(|stage| stage.tables.clone()).collect(),
         schema,
         delta_schema,
         keys,
         inputs,
         statics: statics.into_iter().collect(),
-        event_time,
+        event_time: time.map(|time| (time.input, time.column)),
     };
-    let explain = explain(&info, &logical, &physical, keyed.as_ref());
-    Ok(View { info, lower, keyed, explain })
+    for stage in &stages {
+        Machine::new(stage)?;
+    }
+    let explain = explain(&info, &logical, &stages, &physical, keyed.as_ref());
+    Ok(View { info, lower, keyed, stages, explain })
 }
 
 /// The text that changes when answers could.
@@ -383,9 +465,22 @@ fn definition(
     text
 }
 
-fn explain(info: &ViewInfo, logical: &str, physical: &Arc<dyn ExecutionPlan>, keyed: Option<&Keyed>) -> String {
+fn explain(
+    info: &ViewInfo,
+    logical: &str,
+    stages: &[Stage],
+    physical: &Arc<dyn ExecutionPlan>,
+    keyed: Option<&Keyed>,
+) -> String {
     let indent = |text: &str| text.lines().map(|line| format!("  {line}\n")).collect::<String>();
     let mut text = format!("view {}\n\nlogical plan\n{}", info.name, indent(logical));
+    for stage in stages {
+        text.push_str(&format!("\noperator {}: {}\n", stage.leaf, stage.operator));
+        for input in &stage.inputs {
+            text.push_str(&indent(&input.plan.display_indent().to_string()));
+        }
+        text.push_str(&format!("  remembers {}\n", stage.tables.join(", ")));
+    }
     text.push_str(&format!("\nper epoch\n{}", indent(&displayable(physical.as_ref()).indent(false).to_string())));
     let Some(keyed) = keyed else {
         text.push_str("\nstate\n  none: rows are appended\n");

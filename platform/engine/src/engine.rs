@@ -17,6 +17,8 @@ use crate::job::EngineJob;
 use crate::leaf::{Statics, conform, lowered};
 use crate::output::Output;
 use crate::sql::did_you_mean;
+use crate::stage::Stage;
+use crate::state;
 
 /// Views, compiled. Cheap to clone; clones share the static tables.
 #[derive(Clone)]
@@ -27,6 +29,7 @@ pub struct Engine {
 struct Shared {
     views: BTreeMap<String, Arc<View>>,
     infos: BTreeMap<String, ViewInfo>,
+    gates: BTreeMap<String, Arc<Stage>>,
     session: SessionState,
     static_schemas: BTreeMap<String, SchemaRef>,
     statics: RwLock<Arc<Statics>>,
@@ -45,11 +48,12 @@ impl Engine {
             let message = format!("no thread to plan on: {error}");
             vec![CompileError { view: String::new(), position: None, message, hint: None }]
         })?;
-        let Compiled { views, session, static_schemas, statics } = compiled?;
+        let Compiled { views, gates, session, static_schemas, statics } = compiled?;
         Ok(Engine {
             shared: Arc::new(Shared {
                 infos: views.iter().map(|(name, view)| (name.clone(), view.info.clone())).collect(),
                 views,
+                gates,
                 session,
                 static_schemas,
                 statics: RwLock::new(Arc::new(statics)),
@@ -63,8 +67,17 @@ impl Engine {
     }
 
     /// A runner for one layer. Its plans are built at its first epoch and kept.
-    pub fn job(&self) -> EngineJob {
-        EngineJob::new(self.clone())
+    pub fn job(&self) -> Result<EngineJob, JobError> {
+        EngineJob::new(self.clone()).map_err(|error| job_error("", &error))
+    }
+
+    /// The tables of what operators remember, each with the text that changes when its meaning could.
+    pub fn states(&self) -> BTreeMap<String, String> {
+        let of_views = self.compiled().values().flat_map(|view| &view.stages);
+        let stages = of_views.chain(self.gates().values().map(Arc::as_ref));
+        let tables =
+            stages.flat_map(|stage| stage.tables.iter().map(|table| (table.clone(), stage.definition.clone())));
+        tables.collect()
     }
 
     /// Replaces a static table's rows, whose columns are found by name; jobs take them at their next `begin`.
@@ -102,6 +115,11 @@ impl Engine {
         }
     }
 
+    /// Per input the operator that lets its first rows pass.
+    pub(crate) fn gates(&self) -> &BTreeMap<String, Arc<Stage>> {
+        &self.shared.gates
+    }
+
     /// The compiled views.
     pub(crate) fn compiled(&self) -> &BTreeMap<String, Arc<View>> {
         &self.shared.views
@@ -125,6 +143,12 @@ impl Engine {
 
 impl Merge for Engine {
     fn merge(&self, table: &str, parts: &[RecordBatch]) -> Result<Vec<RecordBatch>, JobError> {
+        let of_views = self.shared.views.values().flat_map(|view| &view.stages);
+        let mut stages = of_views.chain(self.shared.gates.values().map(Arc::as_ref));
+        if stages.any(|stage| stage.tables.iter().any(|name| name == table)) {
+            let merged = state::merge(parts).map_err(|error| job_error(table, &error))?;
+            return Ok(merged.into_iter().collect());
+        }
         let keyed = self.shared.views.get(table).and_then(|view| view.keyed.as_ref());
         let Some(keyed) = keyed else {
             return Err(JobError::Bug(format!("`{table}` is no keyed view")));

@@ -18,7 +18,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion_spark::planner::SparkFunctionPlanner;
 
 use crate::arithmetic::SparkArithmetic;
-use crate::{extreme, split_text, sum, window};
+use crate::{extreme, session, split_text, sum, window};
 
 /// Rows per batch inside a plan.
 pub const BATCH_ROWS: usize = 8192;
@@ -69,6 +69,7 @@ pub fn session() -> SessionState {
     let scalars = builder.scalar_functions().get_or_insert_with(Vec::new);
     scalars.extend(datafusion_spark::all_default_scalar_functions());
     scalars.extend(window::functions());
+    scalars.extend(session::functions());
     scalars.push(split_text::function());
     let aggregates = builder.aggregate_functions().get_or_insert_with(Vec::new);
     aggregates.extend(sum::functions());

@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
-    UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, RecordBatch, RecordBatchOptions,
+    TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{SortColumn, lexsort_to_indices, take, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use datafusion::common::{Result, exec_err, internal_err};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
@@ -20,15 +20,25 @@ use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 
 use crate::leaf::nullable;
+use crate::session;
 use crate::window::Spans;
 
-/// A window among the group keys.
+/// A window among the group keys: its key column holds starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WindowKey {
     /// Which key.
     pub index: usize,
     /// How time is cut.
-    pub spans: Spans,
+    pub shape: Shape,
+}
+
+/// How time is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Shape {
+    /// Windows of one length.
+    Spans(Spans),
+    /// Sessions: windows of one key that touch are one. Their ends are the last function's answers.
+    Session,
 }
 
 /// What a view aggregates: keys, functions, and the schemas of states and of answers.
@@ -60,6 +70,14 @@ impl Inputs {
             keys: plan.group_expr().input_exprs(),
             arguments: plan.aggr_expr().iter().map(|function| function.expressions()).collect(),
             filters: plan.filter_expr().to_vec(),
+        }
+    }
+
+    /// When each row's session would end if the row were alone in it.
+    pub fn session_ends(&self, batch: &RecordBatch) -> Result<ArrayRef> {
+        match self.arguments.last() {
+            Some(arguments) if arguments.len() == 1 => Ok(evaluate(arguments, batch)?.remove(0)),
+            _ => internal_err!("a session without an end"),
         }
     }
 
@@ -119,7 +137,33 @@ impl Aggregation {
         for part in parts {
             groups.merge(part)?;
         }
-        groups.into_states()
+        let states = groups.into_states()?;
+        match self.window {
+            Some(WindowKey { index, shape: Shape::Session }) => match session::joined(&states, index, self.keys())? {
+                Some(states) => self.merge([&states]),
+                None => Ok(states),
+            },
+            _ => Ok(states),
+        }
+    }
+
+    /// When the windows of states start, in microseconds.
+    pub fn starts(&self, states: &RecordBatch) -> Result<Int64Array> {
+        match self.window {
+            Some(window) => instants(states, window.index),
+            None => exec_err!("a state has no window"),
+        }
+    }
+
+    /// When the windows of states end, in microseconds; `None` where there are no windows.
+    pub fn ends(&self, states: &RecordBatch) -> Result<Option<Int64Array>> {
+        let Some(window) = self.window else {
+            return Ok(None);
+        };
+        Ok(Some(match window.shape {
+            Shape::Spans(spans) => instants(states, window.index)?.unary(|start| start.saturating_add(spans.duration)),
+            Shape::Session => instants(states, states.num_columns() - 1)?,
+        }))
     }
 
     /// What merged states answer: one row per key, and one row in all where there are no keys.
@@ -130,20 +174,27 @@ impl Aggregation {
     }
 
     /// Copies the states of panes to the windows that contain them.
-    fn expand(&self, states: RecordBatch, window: WindowKey) -> Result<RecordBatch> {
-        let panes = states.column(window.index).as_primitive::<TimestampMicrosecondType>();
+    fn expand(&self, states: RecordBatch, index: usize, spans: Spans) -> Result<RecordBatch> {
+        let panes = states.column(index).as_primitive::<TimestampMicrosecondType>();
         let (mut rows, mut starts) = (Vec::new(), Vec::new());
         for (row, pane) in panes.values().iter().enumerate() {
-            for start in window.spans.windows_of(*pane) {
+            for start in spans.windows_of(*pane) {
                 rows.push(row as u32);
                 starts.push(start);
             }
         }
         let copied = take_record_batch(&states, &UInt32Array::from(rows))?;
         let mut columns = copied.columns().to_vec();
-        columns[window.index] = Arc::new(TimestampMicrosecondArray::from(starts));
+        columns[index] = Arc::new(TimestampMicrosecondArray::from(starts));
         let expanded = RecordBatch::try_new(states.schema(), columns)?;
         self.merge([&expanded])
+    }
+}
+
+fn instants(states: &RecordBatch, column: usize) -> Result<Int64Array> {
+    match states.column(column).as_primitive_opt::<TimestampMicrosecondType>() {
+        Some(instants) => Ok(instants.reinterpret_cast::<Int64Type>()),
+        None => exec_err!("a window's state has no instant"),
     }
 }
 
@@ -321,7 +372,10 @@ impl<'a> Groups<'a> {
 pub fn finish(aggregation: &Aggregation, table: &mut Table) -> Result<RecordBatch> {
     let states = table.take_states(aggregation)?;
     match aggregation.window {
-        Some(window) if !window.spans.tumbling() => aggregation.expand(states, window),
+        Some(WindowKey { index, shape: Shape::Spans(spans) }) if !spans.tumbling() => {
+            aggregation.expand(states, index, spans)
+        }
+        Some(WindowKey { shape: Shape::Session, .. }) => aggregation.merge([&states]),
         _ => Ok(states),
     }
 }

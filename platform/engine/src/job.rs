@@ -1,29 +1,21 @@
 //! One layer's runner: rows in, deltas out, epoch by epoch.
 //!
-//! A view's plan is pulled inside `feed`: a batch goes into the plan's leaf, and what comes out at the other end is
-//! aggregated at once. So an epoch's rows are never held, only its groups.
+//! An epoch's rows run through each view's plans as they are fed. When it ends, the stateful operators have their turn,
+//! each reading what those before it gave out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::task::Poll;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{filter_record_batch, is_not_null};
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::array::RecordBatch;
 use braid_kernel::JobError;
-use datafusion::common::Result as PlanResult;
-use datafusion::execution::SendableRecordBatchStream;
+use datafusion::common::{DataFusionError, Result as PlanResult};
 use datafusion::execution::session_state::SessionState;
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::execution_plan::{ExecutionPlanProperties, reset_plan_states};
-use futures::StreamExt;
-use tokio::sync::mpsc;
 
-use crate::compile::{View, plan_lower};
-use crate::engine::{Engine, conform_by_name, job_error};
-use crate::groups::{self, Inputs, Table};
-use crate::leaf::{Feeds, Statics, leaves, pieces};
-use crate::upper::PLAN_RUNS_MAX;
+use crate::compile::View;
+use crate::engine::{Engine, job_error};
+use crate::leaf::Statics;
+use crate::pipeline::{Late, Pipeline, Trouble};
+use crate::stage::{Bounds, Machine, Operator, Stage, late_apart};
 
 /// The most late rows of one view that an epoch keeps; further ones are only counted.
 pub const LATE_ROWS_MAX: u64 = 10_000;
@@ -33,7 +25,10 @@ pub const LATE_ROWS_MAX: u64 = 10_000;
 pub struct EngineJob {
     engine: Engine,
     statics: Arc<Statics>,
-    pipelines: Option<Vec<Pipeline>>,
+    /// What lets an input's first rows pass, before any view reads them.
+    gates: Vec<Chain>,
+    views: Vec<Chain>,
+    planned: bool,
     late_before_ms: Option<i64>,
     /// Rows were lost to an error: the epoch cannot be finished.
     failed: bool,
@@ -42,133 +37,196 @@ pub struct EngineJob {
 /// What an epoch gave.
 #[derive(Debug, Clone, Default)]
 pub struct EpochResult {
-    /// Each view's delta; a view without rows in this epoch is missing.
+    /// Each table's delta; a view without rows in this epoch is missing.
     pub deltas: BTreeMap<String, Vec<RecordBatch>>,
-    /// Rows too late for the view's windowed sinks, as they entered its aggregate; at most [`LATE_ROWS_MAX`].
+    /// Rows too late for the view's windowed sinks, as they entered its aggregate, or for an operator; at most
+    /// [`LATE_ROWS_MAX`].
     pub late: BTreeMap<String, Vec<RecordBatch>>,
     /// How many rows were too late, including those beyond the bound.
     pub late_rows: BTreeMap<String, u64>,
 }
 
+/// A view's operators and its last part; or the one operator of an input's gate.
+#[derive(Debug)]
+struct Chain {
+    owner: Owner,
+    machines: Vec<Machine>,
+    /// Per operator its inputs.
+    before: Vec<Vec<Pipeline>>,
+    last: Option<Pipeline>,
+}
+
+#[derive(Debug)]
+enum Owner {
+    View(Arc<View>),
+    Gate(String, Arc<Stage>),
+}
+
+impl Owner {
+    fn name(&self) -> &str {
+        match self {
+            Self::View(view) => &view.info.name,
+            Self::Gate(input, _) => input,
+        }
+    }
+
+    fn stages(&self) -> &[Stage] {
+        match self {
+            Self::View(view) => &view.stages,
+            Self::Gate(_, stage) => std::slice::from_ref(stage),
+        }
+    }
+
+    /// By how many microseconds rows of the last part may be older than the watermark.
+    fn lag(&self) -> i64 {
+        match self {
+            Self::View(view) => view.info.lag,
+            Self::Gate(..) => 0,
+        }
+    }
+}
+
 impl EngineJob {
-    pub(crate) fn new(engine: Engine) -> Self {
+    pub(crate) fn new(engine: Engine) -> PlanResult<Self> {
         let statics = engine.statics();
-        Self { engine, statics, pipelines: None, late_before_ms: None, failed: false }
+        let gates = engine.gates().iter().map(|(input, stage)| Owner::Gate(input.clone(), stage.clone()));
+        let gates = gates.map(Chain::new).collect::<PlanResult<_>>()?;
+        let views = engine.compiled().values().map(|view| Chain::new(Owner::View(view.clone())));
+        let views = views.collect::<PlanResult<_>>()?;
+        Ok(Self { engine, statics, gates, views, planned: false, late_before_ms: None, failed: false })
     }
 
     /// Starts an epoch. Rows of windows that ended at or before `late_before_ms` are late.
-    /// What an epoch that was not finished had taken is forgotten.
-    pub fn begin(&mut self, late_before_ms: Option<i64>) {
+    /// What an epoch that was not finished had taken is forgotten, and what this one changed before is undone.
+    pub fn begin(&mut self, epoch: u64, late_before_ms: Option<i64>) {
         self.late_before_ms = late_before_ms;
         self.failed = false;
         let statics = self.engine.statics();
         if !Arc::ptr_eq(&statics, &self.statics) {
             self.statics = statics;
-            self.pipelines = None;
+            self.planned = false;
         }
-        for pipeline in self.pipelines.iter_mut().flatten() {
-            pipeline.run = None;
+        for chain in self.gates.iter_mut().chain(&mut self.views) {
+            chain.pipelines().for_each(Pipeline::reset);
+            chain.machines.iter_mut().for_each(|machine| machine.begin(epoch));
         }
+    }
+
+    /// Takes what an operator remembered, oldest first, as it was before the next epoch.
+    pub fn restore(&mut self, table: &str, rows: &[RecordBatch]) -> Result<(), JobError> {
+        for chain in self.gates.iter_mut().chain(&mut self.views) {
+            for (stage, machine) in chain.owner.stages().iter().zip(&mut chain.machines) {
+                if let Some(index) = stage.tables.iter().position(|name| name == table) {
+                    let mut states = machine.states();
+                    return states[index].restore(rows).map_err(|error| job_error(chain.owner.name(), &error));
+                }
+            }
+        }
+        Err(JobError::Bug(format!("no operator remembers `{table}`")))
+    }
+
+    async fn plan(&mut self) -> Result<(), JobError> {
+        if self.planned {
+            return Ok(());
+        }
+        let mut session = self.engine.session().clone();
+        session.config_mut().set_extension(self.statics.clone());
+        for chain in self.gates.iter_mut().chain(&mut self.views) {
+            chain.plan(&session).await.map_err(|error| job_error(chain.owner.name(), &error))?;
+        }
+        self.planned = true;
+        Ok(())
     }
 
     /// Takes rows of one input: all its columns, or those that views need, found by name.
     pub async fn feed(&mut self, input: &str, batch: &RecordBatch) -> Result<(), JobError> {
-        let pipelines = match &mut self.pipelines {
-            Some(pipelines) => pipelines,
-            None => {
-                let planned = plan(&self.engine, &self.statics).await?;
-                self.pipelines.insert(planned)
-            }
-        };
-        for pipeline in pipelines.iter_mut().filter(|pipeline| pipeline.reads(input)) {
-            let name = pipeline.view.info.name.clone();
-            let fed = pipeline.feed(self.engine.session(), input, batch, self.late_before_ms).await;
-            if let Err(error) = fed {
-                self.failed = true;
-                return Err(match error {
-                    Trouble::Rows(reason) => JobError::Bug(format!("input `{input}`: {reason}")),
-                    Trouble::Plan(error) => job_error(&name, &error),
-                });
-            }
-        }
-        Ok(())
+        self.plan().await?;
+        let bounds = Bounds::of_ms(self.late_before_ms, None);
+        let gated = self.gates.iter().any(|gate| gate.owner.name() == input);
+        let chains = if gated { &mut self.gates } else { &mut self.views };
+        let fed = feed(chains, self.engine.session(), input, batch, bounds).await;
+        self.failed |= fed.is_err();
+        fed
     }
 
-    /// Ends the epoch. After an error, here or in `feed`, the next `begin` starts anew.
-    pub async fn finish(&mut self) -> Result<EpochResult, JobError> {
-        if self.failed {
+    /// Ends the epoch: everything at or before `final_before_ms` is final. After an error, here or in `feed`, the next
+    /// `begin` starts anew.
+    pub async fn finish(&mut self, final_before_ms: Option<i64>) -> Result<EpochResult, JobError> {
+        if std::mem::replace(&mut self.failed, true) {
             return Err(JobError::Bug("an epoch was finished that had failed".into()));
         }
+        // An operator runs also without rows: time may have passed what it keeps.
+        if self.gates.iter().chain(&self.views).any(|chain| !chain.machines.is_empty()) {
+            self.plan().await?;
+        }
+        let bounds = Bounds::of_ms(self.late_before_ms, final_before_ms);
+        let session = self.engine.session().clone();
         let mut result = EpochResult::default();
-        for pipeline in self.pipelines.iter_mut().flatten() {
-            let Some(run) = pipeline.run.take() else {
-                continue;
-            };
-            let name = &pipeline.view.info.name;
-            let done = run.finish(&pipeline.view, pipeline.inputs.as_ref(), self.late_before_ms).await;
-            let done = done.map_err(|error| job_error(name, &error))?;
-            if !done.delta.is_empty() {
-                result.deltas.insert(name.clone(), done.delta);
-            }
-            if done.late.rows > 0 {
-                result.late.insert(name.clone(), done.late.kept);
-                result.late_rows.insert(name.clone(), done.late.rows);
+        for gate in &mut self.gates {
+            let input = gate.owner.name().to_owned();
+            let rows = gate.run(&session, bounds, &mut result).await.map_err(|error| job_error(&input, &error))?;
+            for batch in rows {
+                feed(&mut self.views, &session, &input, &batch, bounds).await?;
             }
         }
+        for view in &mut self.views {
+            let name = view.owner.name().to_owned();
+            let rows = view.run(&session, bounds, &mut result).await.map_err(|error| job_error(&name, &error))?;
+            if !rows.is_empty() {
+                result.deltas.insert(name, rows);
+            }
+        }
+        self.failed = false;
         Ok(result)
     }
 }
 
-async fn plan(engine: &Engine, statics: &Arc<Statics>) -> Result<Vec<Pipeline>, JobError> {
-    let mut session = engine.session().clone();
-    session.config_mut().set_extension(statics.clone());
-    let mut pipelines = Vec::new();
-    for (name, view) in engine.compiled() {
-        let window = view.keyed.as_ref().and_then(|keyed| keyed.aggregation.window);
-        let planned = plan_lower(&session, &view.lower, view.keyed.is_some(), window).await;
-        let (plan, aggregate, _) = planned.map_err(|error| job_error(name, &error))?;
-        pipelines.push(Pipeline {
-            leaves: leaves(&plan),
-            plan,
-            inputs: aggregate.map(|(_, inputs)| inputs),
-            view: view.clone(),
-            run: None,
-            runs: 0,
-        });
+async fn feed(
+    chains: &mut [Chain],
+    session: &SessionState,
+    input: &str,
+    batch: &RecordBatch,
+    bounds: Bounds,
+) -> Result<(), JobError> {
+    for chain in chains {
+        let fed = chain.feed(session, input, batch, bounds).await;
+        fed.map_err(|trouble| match trouble {
+            Trouble::Rows(reason) => JobError::Bug(format!("input `{input}`: {reason}")),
+            Trouble::Plan(error) => job_error(chain.owner.name(), &error),
+        })?;
     }
-    Ok(pipelines)
+    Ok(())
 }
 
-/// A view's plan in this job.
-#[derive(Debug)]
-struct Pipeline {
-    view: Arc<View>,
-    plan: Arc<dyn ExecutionPlan>,
-    /// Leaf, input, and the columns that the leaf wants.
-    leaves: Vec<(u64, Arc<str>, SchemaRef)>,
-    /// Of an aggregate: keys and arguments.
-    inputs: Option<Inputs>,
-    run: Option<Run>,
-    runs: u32,
-}
-
-/// Why rows were not taken.
-enum Trouble {
-    /// They are not what the input declares.
-    Rows(String),
-    /// The plan failed.
-    Plan(datafusion::common::DataFusionError),
-}
-
-impl From<datafusion::common::DataFusionError> for Trouble {
-    fn from(error: datafusion::common::DataFusionError) -> Self {
-        Self::Plan(error)
+impl Chain {
+    fn new(owner: Owner) -> PlanResult<Self> {
+        let machines = owner.stages().iter().map(Machine::new).collect::<PlanResult<_>>()?;
+        Ok(Self { owner, machines, before: Vec::new(), last: None })
     }
-}
 
-impl Pipeline {
-    fn reads(&self, input: &str) -> bool {
-        self.leaves.iter().any(|(_, name, _)| name.as_ref() == input)
+    async fn plan(&mut self, session: &SessionState) -> PlanResult<()> {
+        self.before.clear();
+        for stage in self.owner.stages() {
+            let mut inputs = Vec::new();
+            for input in &stage.inputs {
+                let (groups, late) = match &stage.operator {
+                    Operator::Closing { window, .. } => (Some(*window), Some(input.schema.clone())),
+                    _ => (None, None),
+                };
+                inputs.push(Pipeline::plan(session, &input.plan, input.schema.clone(), groups, late).await?);
+            }
+            self.before.push(inputs);
+        }
+        if let Owner::View(view) = &self.owner {
+            let groups = view.keyed.as_ref().map(|keyed| keyed.aggregation.window);
+            let (schema, late) = (view.info.schema.clone(), view.info.late_schema.clone());
+            self.last = Some(Pipeline::plan(session, &view.lower, schema, groups, late).await?);
+        }
+        Ok(())
+    }
+
+    fn pipelines(&mut self) -> impl Iterator<Item = &mut Pipeline> {
+        self.before.iter_mut().flatten().chain(&mut self.last)
     }
 
     async fn feed(
@@ -176,193 +234,75 @@ impl Pipeline {
         session: &SessionState,
         input: &str,
         batch: &RecordBatch,
-        late_before_ms: Option<i64>,
+        bounds: Bounds,
     ) -> Result<(), Trouble> {
-        if self.run.is_none() {
-            self.runs += 1;
-            if self.runs == PLAN_RUNS_MAX {
-                self.plan = reset_plan_states(self.plan.clone())?;
-                self.runs = 0;
+        let Self { owner, before, last, .. } = self;
+        for (stage, inputs) in owner.stages().iter().zip(before) {
+            let late = bounds.behind(stage.operator.lag()).late;
+            for pipeline in inputs.iter_mut().filter(|pipeline| pipeline.reads(input)) {
+                pipeline.feed(session, input, batch, late).await?;
             }
-            self.run = Some(Run::start(session, &self.plan, &self.leaves, &self.view)?);
         }
-        let Some(run) = &mut self.run else {
-            return Ok(());
-        };
-        for (index, (_, name, schema)) in self.leaves.iter().enumerate() {
-            if name.as_ref() != input {
-                continue;
-            }
-            let rows = conform_by_name(batch, schema).map_err(Trouble::Rows)?;
-            for piece in pieces(&rows) {
-                run.push(index, piece, &self.view, self.inputs.as_ref(), late_before_ms).await?;
-            }
+        let late = bounds.behind(owner.lag()).late;
+        for pipeline in last.iter_mut().filter(|pipeline| pipeline.reads(input)) {
+            pipeline.feed(session, input, batch, late).await?;
         }
         Ok(())
     }
-}
 
-/// A plan in the middle of an epoch.
-struct Run {
-    senders: Vec<mpsc::Sender<RecordBatch>>,
-    streams: Vec<Option<SendableRecordBatchStream>>,
-    sink: Sink,
-}
-
-impl std::fmt::Debug for Run {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Run").field("leaves", &self.senders.len()).finish()
-    }
-}
-
-/// What the plan's rows become.
-struct Sink {
-    rows: Vec<RecordBatch>,
-    groups: Option<Table>,
-    late: Late,
-}
-
-/// Rows that came too late for sinks.
-#[derive(Debug, Default)]
-struct Late {
-    kept: Vec<RecordBatch>,
-    rows: u64,
-}
-
-struct Done {
-    delta: Vec<RecordBatch>,
-    late: Late,
-}
-
-impl Run {
-    fn start(
-        session: &SessionState,
-        plan: &Arc<dyn ExecutionPlan>,
-        leaves: &[(u64, Arc<str>, SchemaRef)],
-        view: &View,
-    ) -> PlanResult<Self> {
-        let feeds = Feeds::default();
-        let senders = leaves.iter().map(|(leaf, _, _)| feeds.open(*leaf)).collect();
-        let context = feeds.context(session.config(), session.runtime_env());
-        let partitions = plan.output_partitioning().partition_count();
-        let streams = (0..partitions)
-            .map(|partition| plan.execute(partition, context.clone()).map(Some))
-            .collect::<PlanResult<Vec<_>>>()?;
-        let groups = match &view.keyed {
-            Some(keyed) => Some(Table::new(&keyed.aggregation)?),
-            None => None,
-        };
-        Ok(Self { senders, streams, sink: Sink { rows: Vec::new(), groups, late: Late::default() } })
-    }
-
-    /// Puts a batch into a leaf and takes what comes out until the plan wants more.
-    async fn push(
+    /// Ends the epoch of each operator in turn, then of the last part; gives the rows out.
+    async fn run(
         &mut self,
-        leaf: usize,
-        batch: RecordBatch,
-        view: &View,
-        inputs: Option<&Inputs>,
-        late_before_ms: Option<i64>,
-    ) -> PlanResult<()> {
-        let sender = self.senders[leaf].clone();
-        let mut sending = std::pin::pin!(sender.send(batch));
-        let mut sent = false;
-        futures::future::poll_fn(|cx| {
-            loop {
-                sent = sent || sending.as_mut().poll(cx).is_ready();
-                for stream in &mut self.streams {
-                    while let Some(running) = stream {
-                        match running.poll_next_unpin(cx) {
-                            Poll::Ready(Some(rows)) => {
-                                if let Err(error) =
-                                    rows.and_then(|rows| self.sink.take(rows, view, inputs, late_before_ms))
-                                {
-                                    return Poll::Ready(Err(error));
-                                }
-                            }
-                            // A plan that ends before its input does needs no more rows.
-                            Poll::Ready(None) => *stream = None,
-                            Poll::Pending => break,
+        session: &SessionState,
+        bounds: Bounds,
+        result: &mut EpochResult,
+    ) -> PlanResult<Vec<RecordBatch>> {
+        let mut late_rows = Late::default();
+        let mut out = Vec::new();
+        for number in 0..self.machines.len() {
+            let stage = &self.owner.stages()[number];
+            let mut inputs = Vec::new();
+            for (input, pipeline) in stage.inputs.iter().zip(&mut self.before[number]) {
+                let done = pipeline.finish(bounds.behind(stage.operator.lag()).late).await?;
+                late_rows.kept.extend(done.late.kept);
+                late_rows.rows += done.late.rows;
+                let mut rows = done.rows;
+                if let Some(time) = input.time {
+                    for batch in &mut rows {
+                        let (good, late) = late_apart(batch, time, bounds)?;
+                        if let Some(late) = late {
+                            late_rows.add(&late, &input.schema)?;
+                            *batch = good;
                         }
                     }
                 }
-                if sent {
-                    return Poll::Ready(Ok(()));
-                }
-                // The queue was full, and the plan may have made room in it.
-                if sending.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                sent = true;
+                inputs.push(rows);
             }
-        })
-        .await
-    }
-
-    async fn finish(self, view: &View, inputs: Option<&Inputs>, late_before_ms: Option<i64>) -> PlanResult<Done> {
-        let Self { senders, streams, mut sink } = self;
-        drop(senders);
-        // All at once: a plan may wait for its partitions in any order.
-        let mut rest = futures::stream::select_all(streams.into_iter().flatten());
-        while let Some(rows) = rest.next().await {
-            sink.take(rows?, view, inputs, late_before_ms)?;
-        }
-        let delta = match (&view.keyed, &mut sink.groups) {
-            (Some(keyed), Some(groups)) => vec![groups::finish(&keyed.aggregation, groups)?],
-            _ => sink.rows,
-        };
-        Ok(Done { delta: delta.into_iter().filter(|batch| batch.num_rows() > 0).collect(), late: sink.late })
-    }
-}
-
-impl Sink {
-    fn take(
-        &mut self,
-        rows: RecordBatch,
-        view: &View,
-        inputs: Option<&Inputs>,
-        late_before_ms: Option<i64>,
-    ) -> PlanResult<()> {
-        let (Some(keyed), Some(groups), Some(inputs)) = (&view.keyed, &mut self.groups, inputs) else {
-            if rows.num_rows() > 0 {
-                self.rows.push(crate::leaf::conform(rows, &view.info.schema)?);
+            out = self.machines[number].run(stage, inputs, bounds)?;
+            for (table, delta) in self.machines[number].deltas(stage)? {
+                result.deltas.entry(table).or_default().push(delta);
             }
-            return Ok(());
-        };
-        let mut rows = rows;
-        let mut keys = inputs.keys(&rows)?;
-        if let Some(window) = keyed.aggregation.window {
-            let mut starts = keys[window.index].clone();
-            if starts.null_count() > 0 {
-                // Without event time a row is in no window.
-                rows = filter_record_batch(&rows, &is_not_null(&starts)?)?;
-                keys = inputs.keys(&rows)?;
-                starts = keys[window.index].clone();
-            }
-            if let (Some(late_schema), Some(late_before_ms)) = (&view.info.late_schema, late_before_ms) {
-                let last = |pane: i64| window.spans.windows_of(pane).last().unwrap_or(pane);
-                let bound = late_before_ms.saturating_mul(1_000);
-                let is_late = |pane: i64| last(pane).saturating_add(window.spans.duration) <= bound;
-                let starts = starts.as_primitive::<TimestampMicrosecondType>();
-                // Panes are ordered as their windows are, so the earliest tells whether any is late.
-                if starts.values().iter().min().is_some_and(|pane| is_late(*pane)) {
-                    let late: BooleanArray = starts.values().iter().map(|pane| Some(is_late(*pane))).collect();
-                    self.late.take(&rows, &late, late_schema)?;
+            if self.last.is_some() {
+                let leaf = stage.leaf.clone();
+                for batch in &out {
+                    self.feed(session, &leaf, batch, bounds).await.map_err(|trouble| match trouble {
+                        Trouble::Rows(reason) => DataFusionError::Internal(reason),
+                        Trouble::Plan(error) => error,
+                    })?;
                 }
             }
         }
-        groups.update(inputs, &keys, &rows)
-    }
-}
-
-impl Late {
-    fn take(&mut self, rows: &RecordBatch, late: &BooleanArray, schema: &SchemaRef) -> PlanResult<()> {
-        let late = filter_record_batch(rows, late)?;
-        let room = LATE_ROWS_MAX.saturating_sub(self.rows).min(late.num_rows() as u64);
-        self.rows += late.num_rows() as u64;
-        if room > 0 {
-            self.kept.push(crate::leaf::conform(late.slice(0, room as usize), schema)?);
+        if let Some(last) = &mut self.last {
+            let done = last.finish(bounds.behind(self.owner.lag()).late).await?;
+            late_rows.kept.extend(done.late.kept);
+            late_rows.rows += done.late.rows;
+            out = done.rows;
         }
-        Ok(())
+        if late_rows.rows > 0 {
+            let name = self.owner.name().to_owned();
+            result.late.insert(name.clone(), late_rows.kept);
+            result.late_rows.insert(name, late_rows.rows);
+        }
+        Ok(out)
     }
 }

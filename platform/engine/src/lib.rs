@@ -9,25 +9,35 @@ mod compile;
 mod deep;
 mod dialect;
 mod engine;
+mod event_time;
 mod exact_sum;
 mod extreme;
 mod functions;
 mod groups;
 mod job;
+mod join;
 mod leaf;
 mod output;
+mod pipeline;
 mod reader;
+mod session;
 mod spelling;
 mod split;
 mod split_text;
 mod sql;
+mod stage;
+mod stages;
+mod state;
 mod store;
 mod sum;
 mod ungrouped;
+mod unique;
 mod upper;
 mod window;
 
-pub use catalog::{Catalog, CompileError, EventTime, Input, OutputMode, ReadError, StaticInput, ViewInfo};
+pub use catalog::{
+    Catalog, CompileError, DropDuplicates, EventTime, Input, OutputMode, ReadError, StaticInput, ViewInfo,
+};
 pub use engine::Engine;
 pub use job::{EngineJob, EpochResult, LATE_ROWS_MAX};
 pub use output::Output;

@@ -9,6 +9,8 @@ use datafusion::common::Result as PlanResult;
 use crate::catalog::OutputMode;
 use crate::compile::{Keyed, View};
 use crate::engine::job_error;
+use crate::groups::Shape;
+use crate::stage::Bounds;
 use crate::store::{Store, without_ended};
 
 /// The rows for one sink: keeps the merged state per key where the mode needs it.
@@ -49,7 +51,14 @@ impl Output {
                  but {missing}, or use output_mode update or complete"
             ));
         }
-        let store = Store::new(&keyed.aggregation).map_err(|error| error.strip_backtrace())?;
+        if keyed.aggregation.window.is_some_and(|window| window.shape == Shape::Session) && mode == OutputMode::Update {
+            return Err(format!(
+                "view `{name}` has session windows, and output_mode update cannot take back a session that grew into \
+                 another: use append or complete"
+            ));
+        }
+        let store = Store::new(&keyed.aggregation, closes && mode != OutputMode::Complete)
+            .map_err(|error| error.strip_backtrace())?;
         Ok(Self { view, mode, store: Some(store), closes })
     }
 
@@ -60,10 +69,10 @@ impl Output {
             return Ok(());
         };
         let evicts = self.closes && self.mode != OutputMode::Complete;
-        let ended = final_before_ms.filter(|_| evicts);
+        let ended = Bounds::of_ms(None, final_before_ms.filter(|_| evicts)).behind(self.view.info.lag).ended;
         open(keyed, state, ended)
             .and_then(|state| store.merge(&keyed.aggregation, &state))
-            .map(|_| ())
+            .map(|_| store.state().settle())
             .map_err(|error| job_error(&self.view.info.name, &error))
     }
 
@@ -85,16 +94,18 @@ impl Output {
             return Ok(delta.iter().filter(|batch| batch.num_rows() > 0).cloned().collect());
         };
         let closes = self.closes && self.mode != OutputMode::Complete;
-        let late = late_before_ms.filter(|_| closes);
-        let ended = final_before_ms.filter(|_| closes);
-        apply(keyed, store, self.mode, delta, late, ended).await.map_err(|error| job_error(&view.info.name, &error))
+        let bounds = match closes {
+            true => Bounds::of_ms(late_before_ms, final_before_ms).behind(view.info.lag),
+            false => Bounds::default(),
+        };
+        apply(keyed, store, self.mode, delta, bounds).await.map_err(|error| job_error(&view.info.name, &error))
     }
 }
 
 /// States without the windows that ended.
-fn open(keyed: &Keyed, states: &[RecordBatch], ended_ms: Option<i64>) -> PlanResult<Vec<RecordBatch>> {
-    match ended_ms {
-        Some(ended_ms) => states.iter().map(|batch| without_ended(&keyed.aggregation, batch, ended_ms)).collect(),
+fn open(keyed: &Keyed, states: &[RecordBatch], ended: Option<i64>) -> PlanResult<Vec<RecordBatch>> {
+    match ended {
+        Some(ended) => states.iter().map(|batch| without_ended(&keyed.aggregation, batch, ended)).collect(),
         None => Ok(states.to_vec()),
     }
 }
@@ -104,15 +115,15 @@ async fn apply(
     store: &mut Store,
     mode: OutputMode,
     delta: &[RecordBatch],
-    late_ms: Option<i64>,
-    ended_ms: Option<i64>,
+    bounds: Bounds,
 ) -> PlanResult<Vec<RecordBatch>> {
     let aggregation = &keyed.aggregation;
-    let changed = store.merge(aggregation, &open(keyed, delta, late_ms)?)?;
-    let ended = match ended_ms {
-        Some(ended_ms) => Some(store.evict(aggregation, ended_ms)?),
+    let changed = store.merge(aggregation, &open(keyed, delta, bounds.late)?)?;
+    let ended = match bounds.ended {
+        Some(ended) => Some(store.evict(aggregation, ended)?),
         None => None,
     };
+    store.state().settle();
     let states = match mode {
         OutputMode::Update => changed,
         OutputMode::Append => match ended {

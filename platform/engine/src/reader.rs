@@ -252,11 +252,12 @@ impl Reader {
         let mut merged = match cached.take() {
             Some(merged) if goes_on => merged,
             _ => {
-                let mut store = Store::new(&keyed.aggregation).map_err(failed)?;
+                let mut store = Store::new(&keyed.aggregation, false).map_err(failed)?;
                 for segment in manifest.tables.get(name).into_iter().flat_map(|table| &table.base) {
                     let states = self.shared.segments.read(segment).await?;
                     let states = fit(states, &view.info.delta_schema, name)?;
                     store.merge(&keyed.aggregation, &states).map_err(failed)?;
+                    store.state().settle();
                 }
                 Merged { base, next: horizon, store, answer: None }
             }
@@ -267,6 +268,7 @@ impl Reader {
         }
         if deltas.iter().any(|delta| delta.num_rows() > 0) {
             merged.store.merge(&keyed.aggregation, &deltas).map_err(failed)?;
+            merged.store.state().settle();
             merged.answer = None;
         }
         merged.next = manifest.next;

@@ -10,15 +10,18 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchemaRef, DataFusionError, JoinType, Result, internal_err};
+use datafusion::common::{DFSchemaRef, DataFusionError, JoinType, Result, internal_err};
 use datafusion::datasource::provider_as_source;
+use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::logical_plan::{Aggregate, Distinct, Extension, Filter, LogicalPlan, Projection};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlanBuilder, UserDefinedLogicalNodeCore, col};
 
+use crate::event_time::{self, Kind, Time, Times};
 use crate::functions::Normalize;
-use crate::groups::WindowKey;
+use crate::groups::{Shape, WindowKey};
 use crate::leaf::LeafTable;
-use crate::window;
+use crate::session;
+use crate::window::{self, Spans};
 
 /// Aggregates whose states merge exactly and whose answers do not depend on the order of rows.
 const MERGEABLE: [&str; 13] = [
@@ -51,7 +54,7 @@ pub struct Refusal {
     pub near: Option<String>,
 }
 
-fn refuse<T>(near: Option<&str>, message: impl Into<String>, hint: &str) -> std::result::Result<T, Refusal> {
+pub fn refuse<T>(near: Option<&str>, message: impl Into<String>, hint: &str) -> std::result::Result<T, Refusal> {
     Err(Refusal { message: message.into(), hint: Some(hint.to_owned()), near: near.map(str::to_owned) })
 }
 
@@ -70,6 +73,8 @@ enum Flow {
     Rows,
     /// Answers of an aggregate.
     Answers,
+    /// Answers in an order, or the first of them.
+    Ordered,
 }
 
 /// Whether the plan is an aggregate over a stream (true) or stateless (false); or why it is neither.
@@ -81,7 +86,7 @@ pub fn check(plan: &LogicalPlan, inputs: &BTreeSet<String>) -> std::result::Resu
             "read a source or stream, or ask for static tables with a query",
         ),
         Flow::Rows => Ok(false),
-        Flow::Answers => Ok(true),
+        Flow::Answers | Flow::Ordered => Ok(true),
     }
 }
 
@@ -120,44 +125,43 @@ fn flow(plan: &LogicalPlan, inputs: &BTreeSet<String>) -> std::result::Result<Fl
     if below.iter().all(|flow| *flow == Flow::Static) {
         return Ok(Flow::Static);
     }
+    let passes = matches!(
+        plan,
+        LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Subquery(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Limit(_)
+    );
+    if !passes && below.contains(&Flow::Ordered) {
+        return refuse(
+            Some("ORDER"),
+            "what is above ORDER BY or LIMIT would change with every epoch",
+            "order and limit last, or in a query on the view",
+        );
+    }
     match plan {
         LogicalPlan::Projection(_)
         | LogicalPlan::Filter(_)
         | LogicalPlan::SubqueryAlias(_)
         | LogicalPlan::Subquery(_) => Ok(below[0]),
-        LogicalPlan::Unnest(_) if below[0] == Flow::Rows => Ok(Flow::Rows),
-        LogicalPlan::Union(_) => match below.iter().all(|flow| *flow == Flow::Rows) {
-            true => Ok(Flow::Rows),
-            false if below.contains(&Flow::Static) => refuse(
+        LogicalPlan::Unnest(_) => Ok(Flow::Rows),
+        LogicalPlan::Union(_) => match below.contains(&Flow::Static) {
+            false => Ok(Flow::Rows),
+            true => refuse(
                 Some("UNION"),
                 "a UNION of a stream and a static table would repeat the table in every epoch",
                 "make a source of the table's file",
             ),
-            false => refuse(
-                Some("UNION"),
-                "a UNION of aggregates is not supported",
-                "make a view of each and ask with UNION in a query",
-            ),
         },
         LogicalPlan::Join(join) => check_join(join.join_type, below[0], below[1]).map(|()| Flow::Rows),
         LogicalPlan::Aggregate(aggregate) => {
-            if below[0] == Flow::Answers {
-                return refuse(
-                    Some("GROUP"),
-                    "an aggregate of an aggregate is not supported in a view",
-                    "keep the inner one as a view, and aggregate it in a query",
-                );
-            }
             check_aggregate(aggregate)?;
             Ok(Flow::Answers)
         }
-        LogicalPlan::Distinct(Distinct::All(_)) if below[0] == Flow::Rows => Ok(Flow::Answers),
-        LogicalPlan::Distinct(Distinct::All(_)) => refuse(
-            Some("DISTINCT"),
-            "DISTINCT over an aggregate is an aggregate of an aggregate",
-            "keep the inner one as a view, and ask with DISTINCT in a query",
-        ),
-        LogicalPlan::Sort(_) | LogicalPlan::Limit(_) if below[0] == Flow::Answers => Ok(Flow::Answers),
+        LogicalPlan::Distinct(Distinct::All(_)) => Ok(Flow::Answers),
+        LogicalPlan::Sort(_) | LogicalPlan::Limit(_) if below[0] != Flow::Rows => Ok(Flow::Ordered),
         LogicalPlan::Sort(_) => refuse(
             Some("ORDER"),
             "ORDER BY needs an aggregate: rows of a stream have no last one",
@@ -186,21 +190,21 @@ fn flow(plan: &LogicalPlan, inputs: &BTreeSet<String>) -> std::result::Result<Fl
 }
 
 fn check_join(join_type: JoinType, left: Flow, right: Flow) -> std::result::Result<(), Refusal> {
-    if left == Flow::Answers || right == Flow::Answers {
-        return refuse(
-            Some("JOIN"),
-            "a join with an aggregate is not supported in a view",
-            "join below the aggregate, or in a query on the view",
-        );
-    }
-    if left == Flow::Rows && right == Flow::Rows {
-        return refuse(Some("JOIN"), "a join of two streams is not supported yet", "join a stream with a static table");
-    }
     use JoinType::{Inner, Left, LeftAnti, LeftMark, LeftSemi, Right, RightAnti, RightMark, RightSemi};
+    if left != Flow::Static && right != Flow::Static {
+        return match join_type {
+            Inner | Left | Right | JoinType::Full | LeftSemi => Ok(()),
+            _ => refuse(
+                Some("JOIN"),
+                format!("a {join_type} join of two streams is not supported"),
+                "use an inner, left, right, full or left semi join",
+            ),
+        };
+    }
     let keeps_stream = match join_type {
         Inner => true,
-        Left | LeftSemi | LeftAnti | LeftMark => left == Flow::Rows,
-        Right | RightSemi | RightAnti | RightMark => right == Flow::Rows,
+        Left | LeftSemi | LeftAnti | LeftMark => left != Flow::Static,
+        Right | RightSemi | RightAnti | RightMark => right != Flow::Static,
         JoinType::Full => false,
     };
     if keeps_stream {
@@ -262,14 +266,14 @@ fn check_aggregate(aggregate: &Aggregate) -> std::result::Result<(), Refusal> {
 
 /// Marks the aggregate, with group keys as the engine keeps them: panes for windows, one NaN and one zero.
 /// Also drops rows without event time where `window` stands outside of an aggregate, as Spark does.
-pub fn mark(plan: LogicalPlan, inputs: &BTreeSet<String>) -> Result<LogicalPlan> {
+pub fn mark(plan: LogicalPlan, inputs: &BTreeSet<String>, times: &Times) -> Result<LogicalPlan> {
     plan.transform_up(|node| match node {
         LogicalPlan::Distinct(Distinct::All(input)) if reads_stream(&input, inputs) => {
             let keys = input.schema().columns().into_iter().map(Expr::Column).collect();
-            cut(&Aggregate::try_new(input, keys, vec![])?).map(Transformed::yes)
+            cut(&Aggregate::try_new(input, keys, vec![])?, times).map(Transformed::yes)
         }
         LogicalPlan::Aggregate(aggregate) if reads_stream(&aggregate.input, inputs) => {
-            cut(&aggregate).map(Transformed::yes)
+            cut(&aggregate, times).map(Transformed::yes)
         }
         LogicalPlan::Projection(projection) if reads_stream(&projection.input, inputs) => {
             let mut instants: Vec<Expr> = Vec::new();
@@ -282,6 +286,7 @@ pub fn mark(plan: LogicalPlan, inputs: &BTreeSet<String>) -> Result<LogicalPlan>
                                 "a sliding window needs a GROUP BY: each row is in several of them"
                             );
                         }
+                        let instant = window::instant_of(instant, projection.input.schema())?;
                         if !instants.contains(&instant) {
                             instants.push(instant);
                         }
@@ -301,10 +306,11 @@ pub fn mark(plan: LogicalPlan, inputs: &BTreeSet<String>) -> Result<LogicalPlan>
     .map(|transformed| transformed.data)
 }
 
-fn cut(aggregate: &Aggregate) -> Result<LogicalPlan> {
+fn cut(aggregate: &Aggregate, times: &Times) -> Result<LogicalPlan> {
     let input_schema = aggregate.input.schema();
     let mut keys = Vec::new();
     let mut window_key: Option<WindowKey> = None;
+    let mut session_end = None;
     let is_float = |expr: &Expr| -> Result<bool> { Ok(expr.get_type(input_schema)?.is_floating()) };
     for (index, expr) in aggregate.group_expr.iter().enumerate() {
         let plain = expr.clone().unalias();
@@ -313,8 +319,24 @@ fn cut(aggregate: &Aggregate) -> Result<LogicalPlan> {
             if window_key.is_some() {
                 return datafusion::common::plan_err!("a view can have one window in its GROUP BY");
             }
-            window_key = Some(WindowKey { index, spans });
+            window_key = Some(WindowKey { index, shape: Shape::Spans(spans) });
             keys.push(window::pane_of(instant, spans, input_schema)?);
+        } else if let Some(call) = session::parse_call(&plain) {
+            let (instant, gap) = call?;
+            if window_key.is_some() {
+                return datafusion::common::plan_err!("a view can have one window in its GROUP BY");
+            }
+            window_key = Some(WindowKey { index, shape: Shape::Session });
+            keys.push(session::start_of(instant.clone(), gap.clone()));
+            session_end = Some(max(session::end_of(instant, gap)));
+        } else if window_key.is_none()
+            && let Some(Time { kind: Kind::Window(Some(duration)), .. }) =
+                event_time::of_expr(&aggregate.input, &plain, times)
+        {
+            // A window of an aggregate below: its start says all.
+            let spans = Spans { duration, slide: duration, offset: 0 };
+            window_key = Some(WindowKey { index, shape: Shape::Spans(spans) });
+            keys.push(window::start_of(plain));
         } else if is_float(&plain)? {
             keys.push(Normalize::call(plain));
         } else {
@@ -338,17 +360,23 @@ fn cut(aggregate: &Aggregate) -> Result<LogicalPlan> {
             })?;
             Ok(normal.data)
         })
+        .chain(session_end.map(Ok))
         .collect::<Result<Vec<_>>>()?;
     let kept = Arc::new(LogicalPlan::Aggregate(Aggregate::try_new(aggregate.input.clone(), keys, functions)?));
     let names = aggregate.schema.iter();
     let fields = kept.schema().columns();
+    let end = fields.last().cloned();
     // The names above stay what they were.
     let exprs = names
         .zip(fields)
         .enumerate()
         .map(|(index, ((qualifier, field), kept))| {
             let value = match window_key {
-                Some(window) if window.index == index => window::window_from(Expr::Column(kept), window.spans.duration),
+                Some(WindowKey { index: key, shape }) if key == index => match (shape, &end) {
+                    (Shape::Session, Some(end)) => session::session_from(Expr::Column(kept), Expr::Column(end.clone())),
+                    (Shape::Spans(spans), _) => window::window_from(Expr::Column(kept), spans.duration),
+                    _ => Expr::Column(kept),
+                },
                 // A second name for the same column would be ambiguous.
                 _ if kept.relation.as_ref() == qualifier && kept.name == *field.name() => return Expr::Column(kept),
                 _ => Expr::Column(kept),
@@ -364,9 +392,11 @@ fn cut(aggregate: &Aggregate) -> Result<LogicalPlan> {
 /// The line between what runs per epoch and what runs on merged states.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cut {
-    input: Arc<LogicalPlan>,
+    /// The aggregate.
+    pub input: Arc<LogicalPlan>,
     schema: DFSchemaRef,
-    window: Option<WindowKey>,
+    /// The window among its keys.
+    pub window: Option<WindowKey>,
 }
 
 impl PartialOrd for Cut {
@@ -474,7 +504,7 @@ fn key_of(plan: &LogicalPlan, column: usize) -> Option<usize> {
         LogicalPlan::Projection(projection) => {
             let mut expr = projection.expr[column].clone().unalias();
             if let Expr::ScalarFunction(function) = &expr
-                && function.func.name() == "window_struct"
+                && matches!(function.func.name(), "window_struct" | "session_struct")
             {
                 expr = function.args[0].clone();
             }
@@ -489,58 +519,6 @@ fn key_of(plan: &LogicalPlan, column: usize) -> Option<usize> {
             key_of(plan.inputs().first()?, column)
         }
         _ => None,
-    }
-}
-
-/// The table and column that a column is, unchanged.
-fn origin(plan: &LogicalPlan, column: &Column) -> Option<(String, String)> {
-    match plan {
-        LogicalPlan::TableScan(scan) => Some((scan.table_name.table().to_owned(), column.name.clone())),
-        LogicalPlan::Projection(projection) => {
-            let index = plan.schema().maybe_index_of_column(column)?;
-            match projection.expr[index].clone().unalias() {
-                Expr::Column(column) => origin(&projection.input, &column),
-                _ => None,
-            }
-        }
-        LogicalPlan::SubqueryAlias(_) | LogicalPlan::Union(_) => {
-            let index = plan.schema().maybe_index_of_column(column)?;
-            let input = *plan.inputs().first()?;
-            origin(input, &input.schema().columns()[index])
-        }
-        _ => {
-            let input = plan.inputs().into_iter().find(|input| input.schema().has_column(column))?;
-            origin(input, column)
-        }
-    }
-}
-
-/// The table and column whose instants a window key is made of.
-pub fn event_time(lower: &LogicalPlan, window: WindowKey) -> Option<(String, String)> {
-    let LogicalPlan::Aggregate(aggregate) = lower else {
-        return None;
-    };
-    let mut plan: &LogicalPlan = &aggregate.input;
-    let mut expr = aggregate.group_expr.get(window.index)?.clone().unalias();
-    loop {
-        match expr {
-            Expr::ScalarFunction(function) if function.func.name() == "window_pane" => {
-                return match function.args.first()? {
-                    Expr::Column(column) => origin(plan, column),
-                    _ => None,
-                };
-            }
-            // The optimizer may have computed the pane in a projection below.
-            Expr::Column(column) => {
-                let LogicalPlan::Projection(projection) = plan else {
-                    return None;
-                };
-                let index = plan.schema().maybe_index_of_column(&column)?;
-                expr = projection.expr[index].clone().unalias();
-                plan = &projection.input;
-            }
-            _ => return None,
-        }
     }
 }
 

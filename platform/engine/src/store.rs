@@ -1,159 +1,165 @@
 //! Merged states by key, kept in memory: changed by deltas, evicted by window.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::TimestampMicrosecondType;
-use arrow::row::{RowConverter, SortField};
 use datafusion::common::Result;
 
-use crate::groups::Aggregation;
+use crate::groups::{Aggregation, Shape};
+use crate::state::{Kept, Key, State, batch};
 
-/// States by key, both as comparable bytes. A window's start leads the key, so that what is final lies together.
+/// States by key.
+#[derive(Debug)]
 pub struct Store {
-    keys: RowConverter,
-    states: RowConverter,
-    window: Option<RowConverter>,
-    /// Column numbers of the keys, in the order in which they are encoded.
+    state: State,
+    /// Whether windows are evicted when they have ended.
+    closes: bool,
+    /// Key columns, a session's start last: so that the sessions of one key lie together.
     order: Vec<usize>,
-    rows: BTreeMap<Box<[u8]>, Box<[u8]>>,
-}
-
-impl std::fmt::Debug for Store {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Store").field("keys", &self.rows.len()).finish()
-    }
 }
 
 impl Store {
     /// An empty store.
-    pub fn new(aggregation: &Aggregation) -> Result<Self> {
-        let count = aggregation.keys();
-        let mut order: Vec<usize> = (0..count).collect();
-        if let Some(window) = aggregation.window {
+    pub fn new(aggregation: &Aggregation, closes: bool) -> Result<Self> {
+        let fields = aggregation.delta_schema.fields();
+        let (keys, values) = fields.split_at(aggregation.keys());
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        if let Some(window) = aggregation.window
+            && window.shape == Shape::Session
+        {
             order.remove(window.index);
-            order.insert(0, window.index);
+            order.push(window.index);
         }
-        let field = |index: usize| SortField::new(aggregation.delta_schema.field(index).data_type().clone());
-        let states = (count..aggregation.delta_schema.fields().len()).map(field).collect();
-        Ok(Self {
-            keys: RowConverter::new(order.iter().map(|index| field(*index)).collect())?,
-            states: RowConverter::new(states)?,
-            window: match aggregation.window {
-                Some(window) => Some(RowConverter::new(vec![field(window.index)])?),
-                None => None,
-            },
-            order,
-            rows: BTreeMap::new(),
-        })
+        let keys: Vec<_> = order.iter().map(|key| keys[*key].clone()).collect();
+        Ok(Self { state: State::new(&keys, values)?, closes, order })
+    }
+
+    /// What is kept, for those that keep it over restarts.
+    pub fn state(&mut self) -> &mut State {
+        &mut self.state
     }
 
     /// How many keys there are.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.state.len()
     }
 
     /// Merges deltas in; gives the keys that they changed, with their states as they are now.
     pub fn merge(&mut self, aggregation: &Aggregation, deltas: &[RecordBatch]) -> Result<RecordBatch> {
         let delta = aggregation.merge(deltas)?;
-        let keys = self.encode_keys(&delta)?;
-        let known: Vec<(&[u8], &[u8])> = keys
-            .iter()
-            .filter_map(|key| self.rows.get_key_value(key.as_ref()))
-            .map(|(key, state)| (key.as_ref(), state.as_ref()))
-            .collect();
-        let (changed, keys) = if known.is_empty() {
-            (delta, keys)
-        } else {
-            let before = self.decode(aggregation, &known)?;
-            let changed = aggregation.merge([&before, &delta])?;
-            let keys = self.encode_keys(&changed)?;
-            (changed, keys)
+        let known = self.touched(aggregation, &delta)?;
+        let known: Vec<(Key, Kept)> = known.into_iter().collect();
+        let changed = match known.is_empty() {
+            true => delta,
+            false => aggregation.merge([&self.decode(aggregation, &known)?, &delta])?,
         };
-        let states = match &changed.columns()[self.order.len()..] {
-            [] => None,
-            columns => Some(self.states.convert_columns(columns)?),
-        };
-        for (row, key) in keys.into_iter().enumerate() {
-            let state = states.as_ref().map_or(&[][..], |states| states.row(row).data());
-            self.rows.insert(key, state.into());
+        if aggregation.window.is_some_and(|window| window.shape == Shape::Session) {
+            for (key, _) in &known {
+                self.state.remove(key);
+            }
+        }
+        let keys = self.keys(&changed)?;
+        let values = self.state.values(&changed.columns()[aggregation.keys()..], changed.num_rows())?;
+        let ends = if self.closes { aggregation.ends(&changed)? } else { None };
+        for (row, (key, value)) in keys.iter().zip(values).enumerate() {
+            let at = ends.as_ref().filter(|ends| ends.is_valid(row)).map(|ends| ends.value(row));
+            self.state.put(key, Kept { value, at, marked: false });
         }
         Ok(changed)
     }
 
-    /// Takes out the windows that ended at or before an instant, in milliseconds; gives their states.
-    pub fn evict(&mut self, aggregation: &Aggregation, ended_ms: i64) -> Result<RecordBatch> {
-        let none = RecordBatch::new_empty(aggregation.delta_schema.clone());
-        let (Some(window), Some(converter)) = (aggregation.window, &self.window) else {
-            return Ok(none);
+    /// What the keys of a delta would be merged with.
+    fn touched(&self, aggregation: &Aggregation, delta: &RecordBatch) -> Result<BTreeMap<Key, Kept>> {
+        let mut found = BTreeMap::new();
+        if self.state.len() == 0 {
+            return Ok(found);
+        }
+        let session = aggregation.window.filter(|window| window.shape == Shape::Session);
+        let Some(window) = session else {
+            for key in self.keys(delta)? {
+                if let Some(kept) = self.state.get(&key) {
+                    found.insert(key, kept.clone());
+                }
+            }
+            return Ok(found);
         };
-        let last_start = ended_ms.saturating_mul(1_000).saturating_sub(window.spans.duration);
-        let first_kept: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![last_start.saturating_add(1)]));
-        let bound = converter.convert_columns(&[first_kept])?;
-        let kept = self.rows.split_off(bound.row(0).data());
-        let ended = std::mem::replace(&mut self.rows, kept);
-        let ended: Vec<(&[u8], &[u8])> = ended.iter().map(|(key, state)| (key.as_ref(), state.as_ref())).collect();
-        if ended.is_empty() { Ok(none) } else { self.decode(aggregation, &ended) }
+        // A delta's sessions may touch what is kept of their key: that there is little of it is what a session is.
+        let others: Vec<ArrayRef> =
+            self.order.iter().filter(|key| **key != window.index).map(|key| delta.column(*key).clone()).collect();
+        let prefixes = self.state.keys(&others, delta.num_rows())?;
+        let mut known: Vec<(usize, Key, Kept)> = Vec::new();
+        for (row, prefix) in prefixes.iter().enumerate() {
+            known.extend(self.state.prefix(prefix).map(|(key, kept)| (row, key.clone(), kept.clone())));
+        }
+        if known.is_empty() {
+            return Ok(found);
+        }
+        let entries: Vec<(Key, Kept)> = known.iter().map(|(_, key, kept)| (key.clone(), kept.clone())).collect();
+        let there = self.decode(aggregation, &entries)?;
+        let starts = |batch: &RecordBatch| aggregation.starts(batch);
+        let (starts_there, starts_new) = (starts(&there)?, starts(delta)?);
+        let (Some(ends_there), Some(ends_new)) = (aggregation.ends(&there)?, aggregation.ends(delta)?) else {
+            return Ok(found);
+        };
+        for (index, (row, key, kept)) in known.into_iter().enumerate() {
+            if starts_there.value(index) <= ends_new.value(row) && starts_new.value(row) <= ends_there.value(index) {
+                found.insert(key, kept);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes out the windows that ended at or before an instant, in microseconds; gives their states.
+    pub fn evict(&mut self, aggregation: &Aggregation, ended: i64) -> Result<RecordBatch> {
+        let ended = self.state.expire(ended);
+        self.decode(aggregation, &ended)
     }
 
     /// All states, in the order of their keys.
     pub fn all(&self, aggregation: &Aggregation) -> Result<RecordBatch> {
-        let all: Vec<(&[u8], &[u8])> = self.rows.iter().map(|(key, state)| (key.as_ref(), state.as_ref())).collect();
-        self.decode(aggregation, &all)
+        let all: Vec<(&Key, &Kept)> = self.state.iter().collect();
+        self.decode_all(aggregation, &all)
     }
 
     /// The state of one key, whose values are given in the order of the GROUP BY; no row if there is none.
     pub fn get(&self, aggregation: &Aggregation, key: &[ArrayRef]) -> Result<RecordBatch> {
         let columns: Vec<ArrayRef> = self.order.iter().map(|index| key[*index].clone()).collect();
-        let found = match columns.is_empty() {
-            true => self.rows.first_key_value(),
-            false => self.rows.get_key_value(self.keys.convert_columns(&columns)?.row(0).data()),
-        };
-        let found: Vec<(&[u8], &[u8])> = found.into_iter().map(|(key, state)| (key.as_ref(), state.as_ref())).collect();
-        self.decode(aggregation, &found)
+        let key = self.state.keys(&columns, 1)?.remove(0);
+        let found: Vec<(&Key, &Kept)> = self.state.get(&key).map(|kept| (&key, kept)).into_iter().collect();
+        self.decode_all(aggregation, &found)
     }
 
-    fn encode_keys(&self, states: &RecordBatch) -> Result<Vec<Box<[u8]>>> {
-        if self.order.is_empty() {
-            return Ok(vec![Box::default(); states.num_rows()]);
-        }
+    fn keys(&self, states: &RecordBatch) -> Result<Vec<Key>> {
         let columns: Vec<ArrayRef> = self.order.iter().map(|index| states.column(*index).clone()).collect();
-        let rows = self.keys.convert_columns(&columns)?;
-        Ok(rows.iter().map(|row| row.data().into()).collect())
+        self.state.keys(&columns, states.num_rows())
     }
 
-    fn decode(&self, aggregation: &Aggregation, rows: &[(&[u8], &[u8])]) -> Result<RecordBatch> {
-        let count = self.order.len();
-        let mut columns: Vec<Option<ArrayRef>> = vec![None; count];
-        if count > 0 {
-            let parser = self.keys.parser();
-            let decoded = self.keys.convert_rows(rows.iter().map(|(key, _)| parser.parse(key)))?;
-            for (index, column) in self.order.iter().zip(decoded) {
-                columns[*index] = Some(column);
-            }
+    fn decode(&self, aggregation: &Aggregation, rows: &[(Key, Kept)]) -> Result<RecordBatch> {
+        let rows: Vec<(&Key, &Kept)> = rows.iter().map(|(key, kept)| (key, kept)).collect();
+        self.decode_all(aggregation, &rows)
+    }
+
+    fn decode_all(&self, aggregation: &Aggregation, rows: &[(&Key, &Kept)]) -> Result<RecordBatch> {
+        if rows.is_empty() {
+            return Ok(RecordBatch::new_empty(aggregation.delta_schema.clone()));
+        }
+        let decoded = self.state.decode_keys(rows.iter().map(|(key, _)| key.as_ref()), rows.len())?;
+        let mut columns: Vec<Option<ArrayRef>> = vec![None; self.order.len()];
+        for (index, column) in self.order.iter().zip(decoded) {
+            columns[*index] = Some(column);
         }
         let mut columns: Vec<ArrayRef> = columns.into_iter().flatten().collect();
-        if aggregation.delta_schema.fields().len() > count {
-            let parser = self.states.parser();
-            columns.extend(self.states.convert_rows(rows.iter().map(|(_, state)| parser.parse(state)))?);
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        Ok(RecordBatch::try_new_with_options(aggregation.delta_schema.clone(), columns, &options)?)
+        columns.extend(self.state.decode_values(rows.iter().map(|(_, kept)| kept.value.as_ref()))?);
+        batch(&aggregation.delta_schema, columns, rows.len())
     }
 }
 
-/// Leaves out the rows of windows that ended at or before an instant, in milliseconds.
-pub fn without_ended(aggregation: &Aggregation, states: &RecordBatch, ended_ms: i64) -> Result<RecordBatch> {
-    let Some(window) = aggregation.window else {
+/// Leaves out the rows of windows that ended at or before an instant, in microseconds.
+pub fn without_ended(aggregation: &Aggregation, states: &RecordBatch, ended: i64) -> Result<RecordBatch> {
+    let Some(ends) = aggregation.ends(states)? else {
         return Ok(states.clone());
     };
-    let bound = ended_ms.saturating_mul(1_000);
-    let Some(starts) = states.column(window.index).as_primitive_opt::<TimestampMicrosecondType>() else {
-        return datafusion::common::exec_err!("a window's state has no start");
-    };
-    let open =
-        starts.iter().map(|start| start.map(|start| start.saturating_add(window.spans.duration) > bound)).collect();
+    let open: BooleanArray = ends.iter().map(|end| end.map(|end| end > ended)).collect();
     Ok(filter_record_batch(states, &open)?)
 }

@@ -130,7 +130,7 @@ pub fn parse_interval(text: &str) -> Result<i64> {
 
 /// `window`, `window_time`, and what they are made of.
 pub fn functions() -> Vec<Arc<ScalarUDF>> {
-    [Part::Window, Part::WindowTime, Part::Pane, Part::Struct].map(|part| Arc::new(part.udf())).to_vec()
+    [Part::Window, Part::WindowTime, Part::Pane, Part::Struct, Part::StartOf].map(|part| Arc::new(part.udf())).to_vec()
 }
 
 /// If the expression is a call of `window`, its timestamp and spans.
@@ -147,13 +147,24 @@ pub fn parse_call(expr: &Expr) -> Option<Result<(Expr, Spans)>> {
     Some(Spans::parse(rest).map(|spans| (instant.clone(), spans)))
 }
 
-/// The start of the pane of a timestamp, in microseconds.
-pub fn pane_of(instant: Expr, spans: Spans, schema: &DFSchema) -> Result<Expr> {
-    let instant = match instant.get_type(schema)? {
+/// What `window` takes: a timestamp, or a window of which the last instant counts.
+pub fn instant_of(instant: Expr, schema: &DFSchema) -> Result<Expr> {
+    Ok(match instant.get_type(schema)? {
         DataType::Timestamp(_, None) => instant,
         DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 | DataType::Utf8 => cast(instant, INSTANT),
+        window if window == struct_type() => Part::WindowTime.udf().call(vec![instant]),
         other => return plan_err!("window needs a timestamp, and its first argument is {other}"),
-    };
+    })
+}
+
+/// Where a window starts.
+pub fn start_of(window: Expr) -> Expr {
+    Part::StartOf.udf().call(vec![window])
+}
+
+/// The start of the pane of a timestamp, in microseconds.
+pub fn pane_of(instant: Expr, spans: Spans, schema: &DFSchema) -> Result<Expr> {
+    let instant = instant_of(instant, schema)?;
     Ok(Part::Pane.udf().call(vec![instant, lit(spans.pane()), lit(spans.offset)]))
 }
 
@@ -181,6 +192,8 @@ enum Part {
     Pane,
     /// window_struct(start, duration) → struct.
     Struct,
+    /// window_start(window) → its start.
+    StartOf,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -193,7 +206,7 @@ impl Part {
     fn udf(self) -> ScalarUDF {
         let signature = match self {
             Self::Window => Signature::variadic_any(Volatility::Immutable),
-            Self::WindowTime => Signature::any(1, Volatility::Immutable),
+            Self::WindowTime | Self::StartOf => Signature::any(1, Volatility::Immutable),
             Self::Pane => Signature::any(3, Volatility::Immutable),
             Self::Struct => Signature::any(2, Volatility::Immutable),
         };
@@ -208,6 +221,7 @@ impl ScalarUDFImpl for WindowFunction {
             Part::WindowTime => "window_time",
             Part::Pane => "window_pane",
             Part::Struct => "window_struct",
+            Part::StartOf => "window_start",
         }
     }
 
@@ -218,14 +232,14 @@ impl ScalarUDFImpl for WindowFunction {
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(match self.part {
             Part::Window | Part::Struct => struct_type(),
-            Part::WindowTime | Part::Pane => INSTANT,
+            Part::WindowTime | Part::Pane | Part::StartOf => INSTANT,
         })
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<Arc<Field>> {
         let given = args.arg_fields.first().map(|field| field.data_type());
-        if self.part == Part::WindowTime && given != Some(&struct_type()) {
-            return plan_err!("window_time takes a window");
+        if matches!(self.part, Part::WindowTime | Part::StartOf) && given != Some(&struct_type()) {
+            return plan_err!("{} takes a window", self.name());
         }
         Ok(Arc::new(Field::new(self.name(), self.return_type(&[])?, true)))
     }
@@ -239,14 +253,11 @@ impl ScalarUDFImpl for WindowFunction {
         let array: ArrayRef = match self.part {
             Part::Pane => Arc::new(floor(&first, whole(1)?, whole(2)?)?),
             Part::Struct => structs(first, whole(1)?)?,
-            Part::WindowTime => {
-                let ends = first.as_struct_opt().and_then(|windows| windows.column_by_name("end"));
-                let Some(ends) = ends.and_then(|ends| ends.as_primitive_opt::<TimestampMicrosecondType>()) else {
-                    return exec_err!("window_time takes a window");
-                };
-                let last: TimestampMicrosecondArray = ends.unary(|end| end.saturating_sub(1));
-                Arc::new(last)
-            }
+            Part::WindowTime => last_instants(&first)?,
+            Part::StartOf => match first.as_struct_opt().and_then(|windows| windows.column_by_name("start")) {
+                Some(starts) => starts.clone(),
+                None => return exec_err!("window_start takes a window"),
+            },
             Part::Window => {
                 let literals = args.args[1..]
                     .iter()
@@ -261,6 +272,7 @@ impl ScalarUDFImpl for WindowFunction {
                 }
                 let first = match first.data_type() {
                     DataType::Timestamp(_, _) => first,
+                    DataType::Struct(_) => last_instants(&first)?,
                     _ => arrow::compute::cast(&first, &INSTANT)?,
                 };
                 structs(Arc::new(floor(&first, spans.slide, spans.offset)?), spans.duration)?
@@ -268,6 +280,16 @@ impl ScalarUDFImpl for WindowFunction {
         };
         Ok(ColumnarValue::Array(array))
     }
+}
+
+/// The last instants inside of windows.
+fn last_instants(windows: &ArrayRef) -> Result<ArrayRef> {
+    let ends = windows.as_struct_opt().and_then(|windows| windows.column_by_name("end"));
+    let Some(ends) = ends.and_then(|ends| ends.as_primitive_opt::<TimestampMicrosecondType>()) else {
+        return exec_err!("window_time takes a window");
+    };
+    let last: TimestampMicrosecondArray = ends.unary(|end| end.saturating_sub(1));
+    Ok(Arc::new(last))
 }
 
 /// Rounds instants of any unit down to steps of microseconds.

@@ -18,7 +18,7 @@ use crate::log::{epochs, from_log};
 use crate::manifest::{Base, BaseBy, BaseCommit, Change, Hole, LogIndex, Manifest, Segment, TableKind};
 use crate::serve::Board;
 use crate::speed::short;
-use crate::traits::{Clock, Job, Merge, Segments};
+use crate::traits::{Clock, Contribution, Job, Merge, Segments};
 
 /// A recompute merges what it has after so many rows, so that its memory is bounded by the answers and not the log.
 pub const RECOMPUTE_ROWS_PER_CHUNK: u64 = 1_048_576;
@@ -61,6 +61,28 @@ pub struct BaseWriter {
     pub board: Board,
     pub clock: Arc<dyn Clock>,
     pub on_progress: Option<OnProgress>,
+}
+
+/// What a recompute has so far.
+#[derive(Default)]
+struct Gathered {
+    /// Tables that merge, each with parts that are still to be merged.
+    merged: BTreeMap<String, Vec<RecordBatch>>,
+    /// Rows that are still to be written.
+    appended: BTreeMap<String, Vec<RecordBatch>>,
+    tables: BTreeMap<String, Vec<Segment>>,
+    part: usize,
+}
+
+impl Gathered {
+    fn take(&mut self, contribution: Contribution) {
+        for (name, delta) in contribution.deltas {
+            match self.merged.get_mut(&name) {
+                Some(parts) => parts.extend(delta),
+                None => self.appended.entry(name).or_default().extend(delta),
+            }
+        }
+    }
 }
 
 impl BaseWriter {
@@ -134,7 +156,7 @@ impl BaseWriter {
         for (name, table) in &manifest.tables {
             let mut segments = table.base.clone();
             segments.extend(manifest.deltas(name)?.iter().flat_map(|delta| delta.segments.iter().cloned()));
-            if self.kind(manifest, name) == TableKind::Keyed && segments.len() > 1 {
+            if self.kind(manifest, name).merges() && segments.len() > 1 {
                 let parts = self.read(&segments).await?;
                 let merged = self.merge.merge(name, &parts)?;
                 segments = self.put(name, &manifest.writer, generation, 0, &merged).await?.into_iter().collect();
@@ -153,28 +175,33 @@ impl BaseWriter {
         let Some(from) = manifest.log.from else {
             return Err(BaseError::NoLog);
         };
-        let mut tables = BTreeMap::new();
-        let mut states: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
+        let mut job = (self.job)()?;
+        let mut gathered = Gathered::default();
         for (name, table) in &manifest.tables {
             let seed = manifest.log.seed.get(name).cloned().unwrap_or_default();
             match self.kind(manifest, name) {
                 TableKind::Keyed => {
-                    states.insert(name.clone(), self.read(&seed).await?);
+                    gathered.merged.insert(name.clone(), self.read(&seed).await?);
+                }
+                TableKind::State => {
+                    let rows = self.read(&seed).await?;
+                    job.restore(name, &rows)?;
+                    gathered.merged.insert(name.clone(), rows);
                 }
                 TableKind::Append => {
-                    tables.insert(name.clone(), seed);
+                    gathered.tables.insert(name.clone(), seed);
                 }
                 TableKind::Ledger => {
                     let mut segments = table.base.clone();
                     segments.extend(manifest.deltas(name)?.iter().flat_map(|delta| delta.segments.iter().cloned()));
-                    tables.insert(name.clone(), segments);
+                    gathered.tables.insert(name.clone(), segments);
                 }
             }
         }
+        // What remembers must see the epochs as they were; for the rest an epoch may be as large as memory allows.
+        let one_by_one = manifest.remembers();
         let total: u64 = manifest.counts.rows.values().sum();
-        let (mut done, mut pending, mut part) = (0, 0, 0);
-        let mut job = (self.job)()?;
-        job.begin(from, None);
+        let (mut done, mut pending, mut begun) = (0, 0, false);
         let store = self.ledger.lock().await.store().clone();
         let mut log = epochs(store, manifest.clone(), manifest.next).await?;
         let mut expected = from;
@@ -184,56 +211,64 @@ impl BaseWriter {
                 return Err(BaseError::LogHole { found: epoch.epoch, expected });
             }
             expected += 1;
+            let (late_before, final_before) = if one_by_one { epoch.watermarks } else { (None, None) };
             for (source, segments) in &epoch.segments {
                 for segment in segments {
                     for batch in self.segments.read(segment).await? {
                         for rows in from_log(&batch)? {
+                            if !std::mem::replace(&mut begun, true) {
+                                job.begin(epoch.epoch, late_before);
+                            }
                             job.feed(source, rows).await?;
                         }
                     }
                     pending += segment.rows;
-                    if pending >= RECOMPUTE_ROWS_PER_CHUNK {
-                        self.absorb(&mut *job, manifest, generation, &mut part, &mut states, &mut tables).await?;
-                        job.begin(epoch.epoch, None);
-                        done += std::mem::take(&mut pending);
-                        if let Some(report) = &self.on_progress {
-                            report(done, total);
-                        }
+                    if pending >= RECOMPUTE_ROWS_PER_CHUNK && !one_by_one && std::mem::take(&mut begun) {
+                        gathered.take(job.finish(None).await?);
                     }
+                }
+            }
+            if one_by_one {
+                if !std::mem::take(&mut begun) {
+                    job.begin(epoch.epoch, late_before);
+                }
+                gathered.take(job.finish(final_before).await?);
+            }
+            if pending >= RECOMPUTE_ROWS_PER_CHUNK {
+                self.settle(&mut gathered, manifest, generation).await?;
+                done += std::mem::take(&mut pending);
+                if let Some(report) = &self.on_progress {
+                    report(done, total);
                 }
             }
         }
         if expected != manifest.next {
             return Err(BaseError::LogHole { found: expected, expected: manifest.next });
         }
-        self.absorb(&mut *job, manifest, generation, &mut part, &mut states, &mut tables).await?;
-        for (name, state) in states {
+        if begun {
+            gathered.take(job.finish(None).await?);
+        }
+        self.settle(&mut gathered, manifest, generation).await?;
+        let Gathered { merged, mut tables, .. } = gathered;
+        for (name, state) in merged {
             let segment = self.put(&name, &manifest.writer, generation, 0, &state).await?;
             tables.insert(name, segment.into_iter().collect());
         }
         Ok(tables)
     }
 
-    async fn absorb(
-        &self,
-        job: &mut dyn Job,
-        manifest: &Manifest,
-        generation: u64,
-        part: &mut usize,
-        states: &mut BTreeMap<String, Vec<RecordBatch>>,
-        tables: &mut BTreeMap<String, Vec<Segment>>,
-    ) -> Result<(), BaseError> {
-        for (name, delta) in job.finish().await?.deltas {
-            if let Some(state) = states.get_mut(&name) {
-                let mut parts = std::mem::take(state);
-                parts.extend(delta);
-                *state = self.merge.merge(&name, &parts)?;
-            } else {
-                let segment = self.put(&name, &manifest.writer, generation, *part, &delta).await?;
-                tables.entry(name).or_default().extend(segment);
+    /// Merges what has keys, and writes what only accumulates.
+    async fn settle(&self, gathered: &mut Gathered, manifest: &Manifest, generation: u64) -> Result<(), BaseError> {
+        for (name, parts) in &mut gathered.merged {
+            if parts.len() > 1 {
+                *parts = self.merge.merge(name, parts)?;
             }
         }
-        *part += 1;
+        for (name, rows) in std::mem::take(&mut gathered.appended) {
+            let segment = self.put(&name, &manifest.writer, generation, gathered.part, &rows).await?;
+            gathered.tables.entry(name).or_default().extend(segment);
+        }
+        gathered.part += 1;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The job here is the smallest with both kinds of table; the oracle is a loop over the rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -25,6 +25,9 @@ use crate::traits::{Contribution, Job, Merge, Segments, Store};
 
 const SUMS: &str = "sums";
 const ROWS: &str = "rows";
+/// The rows whose key was not seen before, and the keys that were.
+const FIRSTS: &str = "firsts";
+const SEEN: &str = "seen";
 
 fn batch(rows: &[(String, i64)]) -> RecordBatch {
     let schema = Schema::new(vec![Field::new("key", DataType::Utf8, false), Field::new("n", DataType::Int64, false)]);
@@ -56,23 +59,53 @@ fn sums(rows: &[(String, i64)]) -> Vec<(String, i64)> {
 }
 
 #[derive(Default)]
-struct Sums(Vec<(String, i64)>);
+struct Sums {
+    rows: Vec<(String, i64)>,
+    seen: BTreeSet<String>,
+    /// The epoch under way, and what it saw first.
+    epoch: Option<u64>,
+    added: Vec<String>,
+}
 
 #[async_trait]
 impl Job for Sums {
-    fn begin(&mut self, _: u64, _: Option<i64>) {
-        self.0.clear();
+    fn begin(&mut self, epoch: u64, _: Option<i64>) {
+        self.rows.clear();
+        for key in std::mem::take(&mut self.added) {
+            if self.epoch == Some(epoch) {
+                self.seen.remove(&key);
+            }
+        }
+        self.epoch = Some(epoch);
     }
 
     async fn feed(&mut self, _: &str, rows: Rows) -> Result<(), JobError> {
-        self.0.extend(unbatch(&[rows.batch]));
+        self.rows.extend(unbatch(&[rows.batch]));
         Ok(())
     }
 
-    async fn finish(&mut self) -> Result<Contribution, JobError> {
-        let rows = std::mem::take(&mut self.0);
-        let deltas = [(SUMS.to_string(), vec![batch(&sums(&rows))]), (ROWS.to_string(), vec![batch(&rows)])];
+    fn event_time_max(&self) -> BTreeMap<String, i64> {
+        BTreeMap::new()
+    }
+
+    async fn finish(&mut self, _: Option<i64>) -> Result<Contribution, JobError> {
+        let rows = std::mem::take(&mut self.rows);
+        let mut firsts = vec![];
+        for row in &rows {
+            if self.seen.insert(row.0.clone()) {
+                self.added.push(row.0.clone());
+                firsts.push(row.clone());
+            }
+        }
+        let seen: Vec<_> = firsts.iter().map(|row| (row.0.clone(), 1)).collect();
+        let deltas = [(SUMS, sums(&rows)), (ROWS, rows), (FIRSTS, firsts), (SEEN, seen)];
+        let deltas = deltas.map(|(table, rows)| (table.to_string(), vec![batch(&rows)]));
         Ok(Contribution { deltas: deltas.into(), ..Contribution::default() })
+    }
+
+    fn restore(&mut self, _: &str, rows: &[RecordBatch]) -> Result<(), JobError> {
+        self.seen = unbatch(rows).into_iter().map(|(key, _)| key).collect();
+        Ok(())
     }
 }
 
@@ -129,8 +162,13 @@ impl World {
         let open = Open {
             deployment: "law".into(),
             layout: format!("{by:?}"),
-            definitions: BTreeMap::from([(SUMS.into(), "1".into()), (ROWS.into(), "1".into())]),
-            kinds: BTreeMap::from([(SUMS.into(), TableKind::Keyed), (ROWS.into(), TableKind::Append)]),
+            definitions: [SUMS, ROWS, FIRSTS, SEEN].map(|table| (table.into(), "1".into())).into(),
+            kinds: BTreeMap::from([
+                (SUMS.into(), TableKind::Keyed),
+                (ROWS.into(), TableKind::Append),
+                (FIRSTS.into(), TableKind::Append),
+                (SEEN.into(), TableKind::State),
+            ]),
         };
         let writer = format!("process-{:08}", self.processes);
         let ledger = Ledger::open(self.store.clone(), self.clock.clone(), writer, open).await.unwrap();
@@ -171,13 +209,17 @@ impl World {
     }
 }
 
-/// Runs the events, then everything that is left, and returns the answers of both tables.
-async fn run(
-    rows: &[(String, i64)],
-    events: &[Event],
-    first: BaseBy,
-    swap: bool,
-) -> (Vec<(String, i64)>, Vec<(String, i64)>) {
+/// What every table answers.
+type Answers = [Vec<(String, i64)>; 3];
+
+fn oracle(rows: &[(String, i64)]) -> Answers {
+    let mut seen = BTreeSet::new();
+    let firsts = rows.iter().filter(|row| seen.insert(&row.0)).cloned().collect();
+    [sums(rows), rows.to_vec(), firsts]
+}
+
+/// Runs the events, then everything that is left, and returns the tables' answers.
+async fn run(rows: &[(String, i64)], events: &[Event], first: BaseBy, swap: bool) -> Answers {
     let mut world = World::default();
     let mut by = first;
     let epoch = Arc::new(std::sync::atomic::AtomicUsize::new(1));
@@ -206,14 +248,16 @@ async fn run(
         // What readers see is never ahead of, behind, or beside a prefix of the rows.
         let manifest = load(&*world.store).await.unwrap();
         let seen = manifest.sources.get("in").and_then(|state| state.offsets.get("0")).copied().unwrap_or(0);
-        assert_eq!(sums(&world.answer(&manifest, SUMS).await), sums(&rows[..seen as usize]));
+        let [total, _, firsts] = oracle(&rows[..seen as usize]);
+        assert_eq!(sums(&world.answer(&manifest, SUMS).await), total);
+        assert_eq!(world.answer(&manifest, FIRSTS).await, firsts);
     }
     process = world.start(by, rows, epoch).await;
     while process.speed.step().await.unwrap() != Step::Idle {}
     process.base.write(by).await.unwrap();
     let manifest = load(&*world.store).await.unwrap();
     assert_eq!(manifest, *process.speed.ledger.lock().await.manifest());
-    (world.answer(&manifest, SUMS).await, world.answer(&manifest, ROWS).await)
+    [world.answer(&manifest, SUMS).await, world.answer(&manifest, ROWS).await, world.answer(&manifest, FIRSTS).await]
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -228,7 +272,7 @@ proptest! {
         rows in prop::collection::vec(("[a-d]", -9i64..10), 0..60),
         events in prop::collection::vec(event(), 0..60),
     ) {
-        let oracle = (sums(&rows), rows.clone());
+        let oracle = oracle(&rows);
         prop_assert_eq!(&block_on(run(&rows, &events, BaseBy::Fold, false)), &oracle, "kappa");
         prop_assert_eq!(&block_on(run(&rows, &events, BaseBy::Recompute, false)), &oracle, "lambda");
         prop_assert_eq!(&block_on(run(&rows, &events, BaseBy::Fold, true)), &oracle, "swapped");

@@ -57,10 +57,19 @@ pub enum BaseBy {
 pub enum TableKind {
     /// Rows have keys; ⊕ merges them, and a base has one row per key.
     Keyed,
+    /// Like `Keyed`, with the last row per key; what operators remember from epoch to epoch. Nobody asks for it.
+    State,
     /// Rows only accumulate; ⊕ is to stand one after the other.
     Append,
     /// Like `Append`, but about the processing and not of the data (dead letters, late rows): never recomputed.
     Ledger,
+}
+
+impl TableKind {
+    /// Whether ⊕ needs keys.
+    pub fn merges(self) -> bool {
+        matches!(self, Self::Keyed | Self::State)
+    }
 }
 
 /// The published base.
@@ -102,6 +111,9 @@ pub struct LogEpoch {
     pub epoch: u64,
     /// Per source, in the order in which the rows were read.
     pub segments: BTreeMap<String, Vec<Segment>>,
+    /// The watermarks before and after it: what was too late then is too late again.
+    #[serde(default)]
+    pub watermarks: (Option<i64>, Option<i64>),
 }
 
 /// An object that lists log epochs, so that the manifest itself stays small. Indexes form a chain, newest first.
@@ -346,10 +358,12 @@ impl Manifest {
             let segments = commit.deltas.get(name).cloned().unwrap_or_default();
             table.deltas.push(Delta { epoch: commit.epoch, segments });
         }
+        let before = self.watermark;
+        self.watermark = before.max(commit.watermark);
         if let Some(log) = &commit.log {
-            self.log.tail.push(LogEpoch { epoch: commit.epoch, segments: log.clone() });
+            let watermarks = (before, self.watermark);
+            self.log.tail.push(LogEpoch { epoch: commit.epoch, segments: log.clone(), watermarks });
         }
-        self.watermark = self.watermark.max(commit.watermark);
         self.counts.add(&commit.counts);
         self.committed_at_ms = commit.at_ms;
         self.next += 1;
@@ -374,6 +388,16 @@ impl Manifest {
         }
         self.base = Some(commit.base.clone());
         Ok(())
+    }
+
+    /// The tables that operators remember.
+    pub fn state(&self) -> impl Iterator<Item = &str> {
+        self.kinds.iter().filter(|(_, kind)| **kind == TableKind::State).map(|(name, _)| name.as_str())
+    }
+
+    /// Whether an epoch's contribution depends on the epochs before it.
+    pub fn remembers(&self) -> bool {
+        self.state().next().is_some()
     }
 
     /// The deltas of a table, proved to be without a gap from the horizon to the next epoch.

@@ -116,6 +116,7 @@ pub struct Speed {
 /// What the loop remembers and no restart needs.
 #[derive(Debug, Default)]
 pub struct Memory {
+    restored: bool,
     rows_at_ms: BTreeMap<String, i64>,
     begun_at_ms: Option<i64>,
 }
@@ -210,7 +211,12 @@ impl Speed {
         failpoint!("epoch::planned");
         timer.lap("walCommit");
 
-        let (intake, mut contribution) = self.read(&manifest, &plan).await?;
+        self.restore(&manifest).await?;
+        let intake = self.read(&manifest, &plan).await?;
+        let event_time = self.event_time(&manifest, &self.job.event_time_max());
+        let watermark = self.watermark(&manifest, &event_time, &intake);
+        let final_before = manifest.watermark.max(watermark);
+        let mut contribution = self.job.finish(final_before).await?;
         failpoint!("epoch::read");
         let counts = self.notices(&manifest, &plan, &intake, &mut contribution)?;
         let writer = short(&manifest.writer);
@@ -218,13 +224,7 @@ impl Speed {
         failpoint!("epoch::deltas::written");
         timer.lap("addBatch");
 
-        let event_time = self.event_time(&manifest, &contribution);
-        let watermark = self.watermark(&manifest, &event_time, &intake);
-        let output = EpochOutput {
-            deltas: &contribution.deltas,
-            late_before: manifest.watermark,
-            final_before: manifest.watermark.max(watermark),
-        };
+        let output = EpochOutput { deltas: &contribution.deltas, late_before: manifest.watermark, final_before };
         failpoint!("epoch::sinks::before");
         let mut sinks = vec![];
         for (name, sink) in &mut self.sinks {
@@ -296,7 +296,25 @@ impl Speed {
         })
     }
 
-    async fn read(&mut self, manifest: &Manifest, plan: &Plan) -> Result<(Intake, Contribution), SpeedError> {
+    /// Gives the job what the epochs before this process left.
+    async fn restore(&mut self, manifest: &Manifest) -> Result<(), SpeedError> {
+        if self.memory.restored {
+            return Ok(());
+        }
+        for name in manifest.state() {
+            let deltas = manifest.deltas(name).map_err(|hole| JobError::Bug(hole.to_string()))?;
+            let base = manifest.tables.get(name).map_or(&[][..], |table| &table.base);
+            let mut rows = vec![];
+            for segment in base.iter().chain(deltas.iter().flat_map(|delta| &delta.segments)) {
+                rows.extend(retry(&*self.clock, || self.segments.read(segment)).await?);
+            }
+            self.job.restore(name, &rows)?;
+        }
+        self.memory.restored = true;
+        Ok(())
+    }
+
+    async fn read(&mut self, manifest: &Manifest, plan: &Plan) -> Result<Intake, SpeedError> {
         self.job.begin(plan.epoch, manifest.watermark);
         let writer = short(&manifest.writer);
         let mut intake = Intake { log: manifest.keeps_log().then(BTreeMap::new), ..Intake::default() };
@@ -327,7 +345,7 @@ impl Speed {
                 failpoint!("epoch::log::written");
             }
         }
-        Ok((intake, self.job.finish().await?))
+        Ok(intake)
     }
 
     /// Adds the rows of `dead_letters` and `late_rows` to the epoch's deltas, and counts.
@@ -367,11 +385,11 @@ impl Speed {
     }
 
     /// Per source that has event time: the greatest so far and its watermark.
-    fn event_time(&self, manifest: &Manifest, contribution: &Contribution) -> BTreeMap<String, (i64, i64)> {
+    fn event_time(&self, manifest: &Manifest, seen: &BTreeMap<String, i64>) -> BTreeMap<String, (i64, i64)> {
         let mut found = BTreeMap::new();
         for (name, time) in &self.settings.event_time {
             let before = manifest.sources.get(name).and_then(|state| state.event_time_max);
-            if let Some(max) = before.max(contribution.event_time_max.get(name).copied()) {
+            if let Some(max) = before.max(seen.get(name).copied()) {
                 found.insert(name.clone(), (max, max.saturating_sub(time.delay_ms)));
             }
         }

@@ -9,6 +9,8 @@ use futures::stream::BoxStream;
 
 use crate::error::{JobError, SinkError, SourceError, StoreError};
 use crate::manifest::Segment;
+#[cfg(doc)]
+use crate::manifest::TableKind;
 use crate::offsets::{SourcePlan, SourceState};
 use crate::rows::{BadRecord, Rows};
 
@@ -52,17 +54,26 @@ pub trait Source: Send {
 #[async_trait]
 pub trait Job: Send {
     /// Starts an epoch. `late_before` is the watermark before it, in milliseconds: rows of windows that ended at or
-    /// before it are too late for sinks that wait for windows to end.
+    /// before it are too late for sinks that wait for windows to end, and for state that was let go.
+    ///
+    /// What the job remembers from epoch to epoch is as of `epoch`: the one before it was committed, and where this one
+    /// was begun already, what it changed then is undone.
     fn begin(&mut self, epoch: u64, late_before: Option<i64>);
     /// Takes rows of one source. Rows of a partition come in their order.
     async fn feed(&mut self, source: &str, rows: Rows) -> Result<(), JobError>;
-    /// Ends the epoch: what it contributes. The job is then as if new.
-    async fn finish(&mut self) -> Result<Contribution, JobError>;
+    /// The greatest event time per source of the rows fed in this epoch, in milliseconds since the Unix epoch.
+    fn event_time_max(&self) -> BTreeMap<String, i64>;
+    /// Ends the epoch: what it contributes. `final_before` is the watermark with this epoch's rows: state that is only
+    /// for rows at or before it is let go.
+    async fn finish(&mut self, final_before: Option<i64>) -> Result<Contribution, JobError>;
+    /// Takes the rows of a [`TableKind::State`] table, oldest first, as they were before the next epoch.
+    fn restore(&mut self, table: &str, rows: &[RecordBatch]) -> Result<(), JobError>;
 }
 
 /// ⊕ of the tables whose rows have keys. Associative, and the same bits in any grouping.
 pub trait Merge: Send + Sync {
-    /// Merges parts, oldest first, into batches with one row per key.
+    /// Merges parts, oldest first, into batches with one row per key. Of a state table they begin with its first:
+    /// what was removed leaves no trace.
     fn merge(&self, table: &str, parts: &[RecordBatch]) -> Result<Vec<RecordBatch>, JobError>;
 }
 
@@ -94,8 +105,6 @@ pub trait Clock: Send + Sync {
 pub struct Contribution {
     /// The delta of each table. A table without rows in this epoch may be missing.
     pub deltas: BTreeMap<String, Vec<RecordBatch>>,
-    /// The greatest event time seen per source, in milliseconds since the Unix epoch.
-    pub event_time_max: BTreeMap<String, i64>,
     /// Records that failed on the way, per source.
     pub bad: BTreeMap<String, Vec<BadRecord>>,
     /// Records that failed on the way and are only counted, per source.

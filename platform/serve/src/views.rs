@@ -65,6 +65,7 @@ fn described(snapshot: &Snapshot, subject: &Subject<'_>) -> Value {
         "name": subject.name,
         "kind": match subject.kind {
             TableKind::Keyed => "keyed",
+            TableKind::State => "state",
             TableKind::Append => "append",
             TableKind::Ledger => "ledger",
         },

@@ -6,7 +6,7 @@ use arrow_schema::SchemaRef;
 
 use crate::build::Builder;
 use crate::diagnostics::Diagnostic;
-use crate::model::{Source, Stream};
+use crate::model::{DropDuplicates, Source, Stream};
 use crate::suggest::did_you_mean;
 use crate::value::Fields;
 
@@ -71,9 +71,22 @@ impl Builder<'_> {
                 }
             }
             self.no_repeats(&from, &fields.path_of("from"), "the name");
-            waiting.insert(name, Stream { name: name.clone(), from, apply });
+            let drop_duplicates = fields.fields("drop_duplicates").map(|unique| DropDuplicates {
+                columns: unique.list("columns"),
+                within_watermark: unique.flag("within_watermark"),
+            });
+            waiting.insert(name, Stream { name: name.clone(), from, apply, drop_duplicates });
         }
         let ordered = self.order(waiting);
+        for stream in &ordered {
+            let unique = |name: &String| ordered.iter().any(|s| s.name == *name && s.drop_duplicates.is_some());
+            if let Some(from) = stream.from.iter().find(|name| unique(name)) {
+                let path = format!("streams.{}.from", stream.name);
+                let message = format!("`{from}` drops duplicates, and only views can read such a stream");
+                let hint = format!("put `drop_duplicates` into `{}`", stream.name);
+                self.mistakes.push(self.map.at_value(&path, message).hint(Some(hint)));
+            }
+        }
         self.unions(&ordered, sources);
         ordered
     }

@@ -276,6 +276,26 @@ static STREAM: Keys = keys(
     &[
         key("from", OneOrMany, Must, "A source or a stream, or a list of them with the same columns."),
         key("apply", Many, Optional, "Plugins, in order."),
+        key(
+            "drop_duplicates",
+            Group(&DROP_DUPLICATES),
+            Optional,
+            "Only the first of equal rows passes. For streams that views read, and no other stream.",
+        ),
+    ],
+);
+
+static DROP_DUPLICATES: Keys = keys(
+    "which rows are equal",
+    &[
+        key("columns", Many, Optional, "The columns that are compared; all, if none are given."),
+        key(
+            "within_watermark",
+            Flag,
+            Default("false"),
+            "A row is forgotten when the watermark has passed its event time by the delay. Otherwise it is when the \
+             watermark has passed it, if the event time is among the columns, and never if not.",
+        ),
     ],
 );
 

@@ -302,6 +302,17 @@ pub struct Stream {
     pub from: Vec<String>,
     /// Plugins.
     pub apply: Vec<String>,
+    /// Whether only the first of equal rows passes.
+    pub drop_duplicates: Option<DropDuplicates>,
+}
+
+/// Which rows are equal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DropDuplicates {
+    /// The columns that are compared; all, where there are none.
+    pub columns: Vec<String>,
+    /// Whether a row is forgotten when the watermark has passed it by the delay.
+    pub within_watermark: bool,
 }
 
 /// A question, answered continuously.

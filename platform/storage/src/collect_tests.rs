@@ -117,8 +117,11 @@ async fn an_empty_manifest_removes_nothing() {
 
 /// A log of one epoch an index, from `from` to the manifest's next.
 async fn with_log(store: &dyn Store, manifest: &mut Manifest, from: u64, horizon: u64) {
-    let entry =
-        |epoch| LogEpoch { epoch, segments: BTreeMap::from([("index".to_owned(), vec![segment(&log(epoch))])]) };
+    let entry = |epoch| LogEpoch {
+        epoch,
+        segments: BTreeMap::from([("index".to_owned(), vec![segment(&log(epoch))])]),
+        watermarks: (None, None),
+    };
     let mut previous = None;
     for epoch in from..horizon {
         let bytes = encode(&LogIndex { previous, epochs: vec![entry(epoch)] }).expect("encodes");

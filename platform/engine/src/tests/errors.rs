@@ -75,12 +75,12 @@ fn a_row_that_fails_names_its_view() {
             ("SELECT CAST(name AS INT) AS i FROM events", "Cannot cast"),
         ] {
             let engine = engine(&[("v", sql)]).await;
-            let mut job = engine.job();
-            job.begin(None);
+            let mut job = engine.job().unwrap();
+            job.begin(0, None);
             let rows = batch_of(&[at("seven", 0, i64::MAX), at("7", 0, i64::MAX), at("7", 0, 0)]);
             let failed = match job.feed("events", &rows).await {
                 Err(error) => Some(error),
-                Ok(()) => match job.finish().await {
+                Ok(()) => match job.finish(None).await {
                     Err(error) => Some(error),
                     Ok(epoch) => {
                         let mut output = engine.output("v", crate::OutputMode::Update).unwrap();
@@ -91,8 +91,8 @@ fn a_row_that_fails_names_its_view() {
             let text = failed.expect("an error").to_string();
             assert!(text.starts_with("view `v`: ") && text.contains(reason), "{sql}: {text}");
             // The next epoch starts clean.
-            job.begin(None);
-            assert!(job.finish().await.unwrap().deltas.is_empty());
+            job.begin(0, None);
+            assert!(job.finish(None).await.unwrap().deltas.is_empty());
         }
     });
 }

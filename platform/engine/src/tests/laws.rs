@@ -115,14 +115,14 @@ proptest! {
             let engine = &*ENGINE;
             let names: Vec<&str> = engine.views().keys().map(String::as_str).collect();
             let views: Vec<(&str, &str)> = names.iter().copied().zip(QUERIES).collect();
-            let mut job = engine.job();
+            let mut job = engine.job().unwrap();
             let mut deltas = vec![Vec::new(); QUERIES.len()];
             for batches in cut(&events, &cuts) {
-                job.begin(None);
+                job.begin(0, None);
                 for batch in &batches {
                     job.feed("events", batch).await.unwrap();
                 }
-                let mut result = job.finish().await.unwrap();
+                let mut result = job.finish(None).await.unwrap();
                 for (index, name) in names.iter().enumerate() {
                     deltas[index].extend(result.deltas.remove(*name).unwrap_or_default());
                 }
@@ -161,7 +161,7 @@ proptest! {
                      GROUP BY window(at, '10 seconds', '4 seconds', '1 second')";
         block_on(async {
             let engine = engine(&[("v", query)]).await;
-            let mut job = engine.job();
+            let mut job = engine.job().unwrap();
             let mut deltas = Vec::new();
             for batches in cut(&events, &cuts) {
                 deltas.extend(epoch(&mut job, "v", &batches).await);
@@ -201,7 +201,7 @@ fn a_batch_with_only_the_needed_columns_is_enough() {
         assert_eq!(info.inputs["events"], ["name", "N"]);
         let whole = batch_of(&[super::at("a", 1, 2), super::at("a", 1, 3)]);
         let needed = whole.project(&[event_schema().index_of("N").unwrap(), 0]).unwrap();
-        let delta = epoch(&mut engine.job(), "v", &[needed]).await;
+        let delta = epoch(&mut engine.job().unwrap(), "v", &[needed]).await;
         assert_eq!(sorted(&answer(&engine, "v", &delta).await), ["a | 5"]);
     });
 }

@@ -5,6 +5,7 @@ mod laws;
 mod modes;
 mod reading;
 mod sql;
+mod stateful;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,8 +77,8 @@ pub fn catalog(views: &[(&str, &str)]) -> Catalog {
     let watermark = Some(EventTime { column: "at".into(), delay_ms: 0 });
     Catalog {
         inputs: BTreeMap::from([
-            ("events".into(), Input { schema: event_schema(), watermark }),
-            ("other".into(), Input { schema: event_schema(), watermark: None }),
+            ("events".into(), Input { schema: event_schema(), watermark, unique: None }),
+            ("other".into(), Input { schema: event_schema(), watermark: None, unique: None }),
         ]),
         statics: BTreeMap::from([(
             "teams".into(),
@@ -96,11 +97,11 @@ pub async fn engine(views: &[(&str, &str)]) -> Engine {
 
 /// One epoch's delta of a view.
 pub async fn epoch(job: &mut EngineJob, view: &str, batches: &[RecordBatch]) -> Vec<RecordBatch> {
-    job.begin(None);
+    job.begin(0, None);
     for batch in batches {
         job.feed("events", batch).await.unwrap();
     }
-    job.finish().await.unwrap().deltas.remove(view).unwrap_or_default()
+    job.finish(None).await.unwrap().deltas.remove(view).unwrap_or_default()
 }
 
 /// What states of a view answer.

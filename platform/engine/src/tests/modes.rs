@@ -41,9 +41,9 @@ async fn step(
     watermarks: (Option<i64>, Option<i64>),
 ) -> Vec<String> {
     assert!(engine.views().contains_key(view));
-    job.begin(watermarks.0);
+    job.begin(0, watermarks.0);
     job.feed("events", &rows).await.unwrap();
-    let delta = job.finish().await.unwrap().deltas.remove(view).unwrap_or_default();
+    let delta = job.finish(None).await.unwrap().deltas.remove(view).unwrap_or_default();
     lines(&output.apply(&delta, watermarks.0, watermarks.1).await.unwrap())
 }
 
@@ -51,7 +51,7 @@ async fn step(
 fn append_writes_a_window_once_when_it_is_final() {
     block_on(async {
         let engine = engine(&VIEWS).await;
-        let (mut job, mut output) = (engine.job(), engine.output("windowed", OutputMode::Append).unwrap());
+        let (mut job, mut output) = (engine.job().unwrap(), engine.output("windowed", OutputMode::Append).unwrap());
         let first = batch_of(&[at("a", 1, 1), at("a", 9, 2), at("b", 11, 5)]);
         assert!(step(&engine, &mut job, &mut output, "windowed", first, (None, Some(9_999))).await.is_empty());
         let second = batch_of(&[at("a", 3, 4), at("b", 21, 1)]);
@@ -69,20 +69,20 @@ fn append_writes_a_window_once_when_it_is_final() {
 fn update_writes_what_changed_and_complete_everything() {
     block_on(async {
         let engine = engine(&VIEWS).await;
-        let (mut job, mut update) = (engine.job(), engine.output("counts", OutputMode::Update).unwrap());
+        let (mut job, mut update) = (engine.job().unwrap(), engine.output("counts", OutputMode::Update).unwrap());
         let mut complete = engine.output("top", OutputMode::Complete).unwrap();
         let mut windowed = engine.output("windowed", OutputMode::Update).unwrap();
-        job.begin(None);
+        job.begin(0, None);
         job.feed("events", &batch_of(&[at("a", 1, 1), at("b", 1, 1), at("a", 2, 1), at("c", 2, 1)])).await.unwrap();
-        let deltas = job.finish().await.unwrap().deltas;
+        let deltas = job.finish(None).await.unwrap().deltas;
         assert_eq!(sorted(&update.apply(&deltas["counts"], None, None).await.unwrap()), ["a | 2", "b | 1", "c | 1"]);
         assert_eq!(lines(&complete.apply(&deltas["top"], None, None).await.unwrap()), ["a | 2", "b | 1"]);
         windowed.apply(&deltas["windowed"], None, Some(10_000)).await.unwrap();
         assert_eq!(windowed.keys(), 0);
 
-        job.begin(Some(10_000));
+        job.begin(0, Some(10_000));
         job.feed("events", &batch_of(&[at("b", 3, 1), at("b", 6, 1), at("c", 12, 1)])).await.unwrap();
-        let epoch = job.finish().await.unwrap();
+        let epoch = job.finish(None).await.unwrap();
         assert_eq!(sorted(&update.apply(&epoch.deltas["counts"], None, None).await.unwrap()), ["b | 3", "c | 2"]);
         assert_eq!(lines(&complete.apply(&epoch.deltas["top"], None, None).await.unwrap()), ["b | 3", "a | 2"]);
         let rows = windowed.apply(&epoch.deltas["windowed"], Some(10_000), Some(10_000)).await.unwrap();
@@ -100,13 +100,13 @@ fn update_writes_what_changed_and_complete_everything() {
 fn a_seed_is_worth_the_epochs_before_it() {
     block_on(async {
         let engine = engine(&VIEWS).await;
-        let mut job = engine.job();
+        let mut job = engine.job().unwrap();
         let mut deltas = Vec::new();
         for (from, to) in [(0, 3), (3, 6)] {
-            job.begin(None);
+            job.begin(0, None);
             let events: Vec<_> = (from..to).map(|second| at("a", second * 4, 1)).collect();
             job.feed("events", &batch_of(&events)).await.unwrap();
-            deltas.extend(job.finish().await.unwrap().deltas.remove("windowed").unwrap());
+            deltas.extend(job.finish(None).await.unwrap().deltas.remove("windowed").unwrap());
         }
         let mut output = engine.output("windowed", OutputMode::Append).unwrap();
         output.seed(&deltas, Some(10_000)).unwrap();

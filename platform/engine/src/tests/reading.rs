@@ -44,14 +44,14 @@ const VIEWS: [(&str, &str); 4] = [
 /// A deployment of three epochs, the first of which is in the base.
 async fn world() -> (Engine, Arc<Shelf>, Snapshot) {
     let (engine, shelf) = (engine(&VIEWS).await, Arc::new(Shelf::default()));
-    let mut job = engine.job();
+    let mut job = engine.job().unwrap();
     let mut tables = BTreeMap::<String, Table>::new();
     let mut hot = BTreeMap::<String, BTreeMap<u64, Arc<Vec<RecordBatch>>>>::new();
     for epoch in 0..3u64 {
-        job.begin(None);
+        job.begin(0, None);
         let second = epoch as i64 * 6;
         job.feed("events", &batch_of(&[at("a", second, 1), at("b", second, 2 + epoch as i64)])).await.unwrap();
-        let mut deltas = job.finish().await.unwrap().deltas;
+        let mut deltas = job.finish(None).await.unwrap().deltas;
         for (view, _) in VIEWS {
             let rows = deltas.remove(view).unwrap_or_default();
             let table = tables.entry(view.into()).or_default();

@@ -4,7 +4,7 @@ use super::{Event, answer, at, batch_of, block_on, engine, epoch, sorted};
 
 async fn ask(sql: &str, events: &[Event]) -> Vec<String> {
     let engine = engine(&[("v", sql)]).await;
-    let delta = epoch(&mut engine.job(), "v", &[batch_of(events)]).await;
+    let delta = epoch(&mut engine.job().unwrap(), "v", &[batch_of(events)]).await;
     sorted(&answer(&engine, "v", &delta).await)
 }
 
@@ -85,10 +85,10 @@ fn names_have_no_case_and_answers_keep_their_spelling() {
         assert_eq!(names("everything")[..2], ["name", "N"]);
         assert_eq!(engine.views()["Sums"].keys, ["Name"]);
         assert_eq!(engine.views()["Sums"].inputs["Mixed"], ["name", "N"]);
-        let mut job = engine.job();
-        job.begin(None);
+        let mut job = engine.job().unwrap();
+        job.begin(0, None);
         job.feed("Mixed", &batch_of(&[at("a", 0, 2), at("a", 0, 3), at("b", 0, 1)])).await.unwrap();
-        let deltas = job.finish().await.unwrap().deltas;
+        let deltas = job.finish(None).await.unwrap().deltas;
         assert_eq!(sorted(&answer(&engine, "Sums", &deltas["Sums"]).await), ["a | 5"]);
         let twice = super::catalog(&[("EVENTS", "SELECT name FROM other")]);
         assert!(crate::Engine::compile(twice).await.is_err());
@@ -161,7 +161,7 @@ fn words_are_counted() {
             ("counts", "SELECT word, count(*) AS n FROM words GROUP BY word"),
         ])
         .await;
-        let delta = epoch(&mut engine.job(), "counts", &[batch_of(&events)]).await;
+        let delta = epoch(&mut engine.job().unwrap(), "counts", &[batch_of(&events)]).await;
         assert_eq!(sorted(&answer(&engine, "counts", &delta).await), ["cat | 1", "dog | 1", "the | 2"]);
     });
 }
@@ -176,12 +176,12 @@ fn unions_and_views_over_views() {
             ("all", "SELECT count(*) AS c FROM mixed"),
         ])
         .await;
-        let mut job = engine.job();
-        job.begin(None);
+        let mut job = engine.job().unwrap();
+        job.begin(0, None);
         job.feed("events", &batch_of(&[at("a", 0, 1), at("a", 0, 2)])).await.unwrap();
         job.feed("other", &batch_of(&[at("b", 0, 1)])).await.unwrap();
         job.feed("events", &batch_of(&[at("b", 0, 5)])).await.unwrap();
-        let deltas = job.finish().await.unwrap().deltas;
+        let deltas = job.finish(None).await.unwrap().deltas;
         assert_eq!(sorted(&deltas["both"]), ["a | 1", "a | 2", "a | 20", "b | 5", "b | 50"]);
         assert_eq!(sorted(&answer(&engine, "sums", &deltas["sums"]).await), ["a | 23", "b | 55"]);
         assert_eq!(sorted(&answer(&engine, "all", &deltas["all"]).await), ["4"]);
@@ -196,11 +196,11 @@ fn a_refreshed_table_counts_from_the_next_epoch() {
             "SELECT t.team, count(*) AS c FROM events e JOIN teams t ON e.name = t.name GROUP BY t.team",
         )])
         .await;
-        let mut job = engine.job();
-        job.begin(None);
+        let mut job = engine.job().unwrap();
+        job.begin(0, None);
         engine.refresh("teams", vec![]).await.unwrap();
         job.feed("events", &batch_of(&[at("a", 0, 1)])).await.unwrap();
-        assert_eq!(job.finish().await.unwrap().deltas["v"][0].num_rows(), 1);
+        assert_eq!(job.finish(None).await.unwrap().deltas["v"][0].num_rows(), 1);
         assert!(epoch(&mut job, "v", &[batch_of(&[at("a", 0, 1)])]).await.is_empty());
         assert!(engine.refresh("teems", vec![]).await.is_err());
     });
@@ -214,7 +214,7 @@ fn many_epochs_run_on_one_plan() {
             "SELECT t.team, count(*) AS c FROM events e JOIN teams t ON e.name = t.name GROUP BY t.team",
         )])
         .await;
-        let mut job = engine.job();
+        let mut job = engine.job().unwrap();
         for _ in 0..2100 {
             assert_eq!(epoch(&mut job, "v", &[batch_of(&[at("a", 0, 1), at("c", 0, 1)])]).await[0].num_rows(), 2);
         }

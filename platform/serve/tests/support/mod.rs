@@ -52,7 +52,11 @@ impl River {
     pub async fn new() -> Self {
         let inputs = BTreeMap::from([(
             "orders".to_owned(),
-            Input { schema: orders_schema(), watermark: Some(EventTime { column: "at".into(), delay_ms: 0 }) },
+            Input {
+                schema: orders_schema(),
+                watermark: Some(EventTime { column: "at".into(), delay_ms: 0 }),
+                unique: None,
+            },
         )]);
         let engine = Engine::compile(Catalog {
             inputs,
@@ -116,10 +120,10 @@ impl River {
         )
         .unwrap();
         let epoch = self.manifest.next;
-        let mut job = self.state.engine.job();
-        job.begin(self.manifest.watermark);
+        let mut job = self.state.engine.job().unwrap();
+        job.begin(self.manifest.next, self.manifest.watermark);
         job.feed("orders", &batch).await.unwrap();
-        let result = job.finish().await.unwrap();
+        let result = job.finish(None).await.unwrap();
         let mut deltas = BTreeMap::new();
         for (view, batches) in &result.deltas {
             let name = format!("delta/{view}/{epoch}");

@@ -1,0 +1,192 @@
+//! Stateful operators: what they give out does not depend on restarts, on epochs that failed and were run again, nor,
+//! where nothing is late, on where the epochs are cut.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use arrow::array::RecordBatch;
+use braid_kernel::Merge;
+use proptest::prelude::*;
+
+use super::{at, batch_of, block_on, catalog, sorted};
+use crate::catalog::{DropDuplicates, EventTime};
+use crate::{Engine, EngineJob};
+
+const VIEWS: [(&str, &str); 7] = [
+    (
+        "inner_join",
+        "SELECT e.name AS a, e.at AS t, o.n AS n FROM events e JOIN other o ON e.name = o.name AND o.at BETWEEN e.at AND e.at + INTERVAL 5 SECONDS",
+    ),
+    (
+        "left_join",
+        "SELECT e.name AS a, e.at AS t, o.n AS n FROM events e LEFT JOIN other o ON e.name = o.name AND o.at BETWEEN e.at AND e.at + INTERVAL 5 SECONDS",
+    ),
+    (
+        "full_join",
+        "SELECT e.name AS a, e.at AS t, o.n AS n FROM events e FULL JOIN other o ON e.name = o.name AND window(e.at, '5 seconds') = window(o.at, '5 seconds')",
+    ),
+    (
+        "semi_join",
+        "SELECT e.name AS a, e.at AS t FROM events e LEFT SEMI JOIN other o ON e.name = o.name AND o.at BETWEEN e.at AND e.at + INTERVAL 5 SECONDS",
+    ),
+    (
+        "chain",
+        "SELECT window(w, '20 seconds') AS w, count(*) AS c, max(n) AS most FROM (SELECT window(at, '5 seconds') AS w, name, sum(n) AS n FROM events GROUP BY window(at, '5 seconds'), name) GROUP BY window(w, '20 seconds')",
+    ),
+    (
+        "sessions",
+        "SELECT name, session_window(at, '3 seconds') AS s, count(*) AS c FROM events GROUP BY name, session_window(at, '3 seconds')",
+    ),
+    (
+        "joined_sessions",
+        "SELECT s, count(*) AS c FROM (SELECT name, session_window(at, '3 seconds') AS s FROM events GROUP BY name, session_window(at, '3 seconds')) GROUP BY s",
+    ),
+];
+
+/// A row of an input: the input, name, second, number.
+type Row = (bool, String, i64, i64);
+
+/// Compiled once.
+fn stateful() -> Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| block_on(compiled())).clone()
+}
+
+async fn compiled() -> Engine {
+    let mut catalog = catalog(&VIEWS);
+    for input in catalog.inputs.values_mut() {
+        input.watermark = Some(EventTime { column: "at".into(), delay_ms: 0 });
+    }
+    if let Some(other) = catalog.inputs.get_mut("other") {
+        other.unique = Some(DropDuplicates { columns: vec!["name".into(), "at".into()], within_watermark: false });
+    }
+    match Engine::compile(catalog).await {
+        Ok(engine) => engine,
+        Err(errors) => panic!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+    }
+}
+
+/// What a deployment keeps: the deltas of each table.
+#[derive(Default)]
+struct World {
+    tables: BTreeMap<String, Vec<RecordBatch>>,
+}
+
+impl World {
+    fn restart(&self, engine: &Engine, fold: bool) -> EngineJob {
+        let mut job = engine.job().unwrap();
+        for table in engine.states().into_keys() {
+            if let Some(deltas) = self.tables.get(&table) {
+                let rows = if fold { engine.merge(&table, deltas).unwrap() } else { deltas.clone() };
+                job.restore(&table, &rows).unwrap();
+            }
+        }
+        job
+    }
+
+    fn answers(&self, engine: &Engine) -> BTreeMap<String, Vec<String>> {
+        let none = vec![];
+        let rows = |view: &str| self.tables.get(view).unwrap_or(&none);
+        let compiled = engine.compiled();
+        let answer = |view: &str| match &compiled[view].keyed {
+            Some(keyed) => vec![keyed.aggregation.merge(rows(view)).unwrap()],
+            None => rows(view).clone(),
+        };
+        engine.views().keys().map(|view| (view.clone(), sorted(&answer(view)))).collect()
+    }
+}
+
+/// Runs epochs whose last watermark is the greatest second; some fail first, and some come after a restart.
+async fn run(engine: &Engine, epochs: &[(Vec<Row>, u8)]) -> BTreeMap<String, Vec<String>> {
+    let mut world = World::default();
+    let mut job = engine.job().unwrap();
+    let mut watermark: Option<i64> = None;
+    let (mut left, mut right): (Option<i64>, Option<i64>) = (None, None);
+    for (number, (rows, trouble)) in epochs.iter().enumerate() {
+        if trouble & 1 == 1 {
+            job = world.restart(engine, trouble & 4 == 4);
+        }
+        for row in rows {
+            let latest = if row.0 { &mut left } else { &mut right };
+            *latest = (*latest).max(Some(row.2 * 1_000));
+        }
+        let ended = watermark.max(left.and_then(|left| right.map(|right| left.min(right))));
+        for attempt in 0..=u8::from(trouble & 2 == 2) {
+            job.begin(number as u64, watermark);
+            for (input, mine) in [("events", true), ("other", false)] {
+                let events: Vec<_> =
+                    rows.iter().filter(|row| row.0 == mine).map(|row| at(&row.1, row.2, row.3)).collect();
+                job.feed(input, &batch_of(&events)).await.unwrap();
+            }
+            let result = job.finish(ended).await.unwrap();
+            if attempt == u8::from(trouble & 2 == 2) {
+                for (table, delta) in result.deltas {
+                    world.tables.entry(table).or_default().extend(delta);
+                }
+            }
+        }
+        watermark = ended;
+    }
+    world.answers(engine)
+}
+
+fn rows() -> impl Strategy<Value = Vec<Row>> {
+    let row = (any::<bool>(), "[a-c]", 0i64..60, 0i64..5);
+    prop::collection::vec(row, 0..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn restarts_and_failed_epochs_do_not_show(epochs in prop::collection::vec((rows(), 0u8..8), 1..6)) {
+        let engine = stateful();
+        block_on(async {
+            let calm: Vec<_> = epochs.iter().map(|(rows, _)| (rows.clone(), 0)).collect();
+            let (troubled, calm) = (run(&engine, &epochs).await, run(&engine, &calm).await);
+            prop_assert_eq!(troubled, calm);
+            Ok(())
+        })?;
+    }
+
+    /// With rows in the order of time nothing is late, and one epoch says what many do.
+    #[test]
+    fn cuts_do_not_show_where_nothing_is_late(mut rows in rows(), sizes in prop::collection::vec(1usize..9, 40)) {
+        let engine = stateful();
+        block_on(async {
+            rows.sort_by_key(|row| row.2);
+            // An instant that two epochs share would be late in the second.
+            let mut seconds = 0;
+            for (index, row) in rows.iter_mut().enumerate() {
+                seconds = row.2.max(seconds + i64::from(index > 0));
+                row.2 = seconds;
+            }
+            let mut epochs = vec![];
+            let mut rest = &rows[..];
+            for size in sizes {
+                let (epoch, more) = rest.split_at(size.min(rest.len()));
+                epochs.push((epoch.to_vec(), 0));
+                rest = more;
+            }
+            let end = (vec![(true, "end".into(), 1_000, 0), (false, "end".into(), 1_000, 0)], 0);
+            epochs.push(end.clone());
+            let cut = run(&engine, &epochs).await;
+            let whole = run(&engine, &[(rows.clone(), 0), end]).await;
+            prop_assert_eq!(cut, whole);
+            Ok(())
+        })?;
+    }
+}
+
+#[test]
+fn an_inner_join_is_every_pair() {
+    let engine = stateful();
+    block_on(async {
+        let epochs = [
+            (vec![(true, "a".to_owned(), 1, 0), (false, "a".to_owned(), 9, 5)], 0),
+            (vec![(true, "a".to_owned(), 9, 0), (false, "a".to_owned(), 12, 7), (false, "b".to_owned(), 12, 8)], 0),
+        ];
+        let answers = run(&engine, &epochs).await;
+        assert_eq!(answers["inner_join"], ["a | 9000 | 5", "a | 9000 | 7"]);
+    });
+}
