@@ -87,6 +87,9 @@ impl Bench {
         wanted_sorted.sort();
         same("windows", &self.river.sorted(sql), wanted_sorted);
         self.check_even(self.files, self.files);
+        let (firsts, pairs) = oracle_remembered(self.files);
+        same("first rows", &self.river.sorted("SELECT id, v FROM firsts"), firsts);
+        same("joined rows", &self.river.sorted("SELECT one, other FROM pairs"), pairs);
         let finals = windows.iter().filter(|((start, _), _)| start + 10_000 <= last - 10_000);
         let counted: u64 = finals.clone().map(|(_, (n, _))| n).sum();
         let written = parquet_rows(&self.path("output/final"));
@@ -130,6 +133,26 @@ fn oracle_windows(files: u64) -> (BTreeMap<(i64, &'static str), (u64, i64)>, i64
         *entry = (entry.0 + 1, entry.1 + v);
     }
     (windows, last)
+}
+
+/// The first event of each value; and the pairs of equal values, the later at most five seconds after.
+fn oracle_remembered(files: u64) -> (Vec<String>, Vec<String>) {
+    let mut of_value = BTreeMap::<i64, Vec<(u64, i64)>>::new();
+    for id in 0..files * ROWS_PER_FILE {
+        let (at, _, v) = event(id);
+        of_value.entry(v).or_default().push((id, at));
+    }
+    let mut firsts: Vec<String> = of_value.iter().map(|(v, events)| format!("{},{v}", events[0].0)).collect();
+    let mut pairs = vec![];
+    for events in of_value.values() {
+        for (one, from) in events {
+            let others = events.iter().filter(|(other, at)| one < other && (*from..=from + 5_000).contains(at));
+            pairs.extend(others.map(|(other, _)| format!("{one},{other}")));
+        }
+    }
+    firsts.sort();
+    pairs.sort();
+    (firsts, pairs)
 }
 
 /// Kills `run` at random moments until it was running at so many of them, checking after each.

@@ -60,6 +60,9 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Look at what operators remember.
+    #[command(subcommand)]
+    State(State),
     /// Run everything, until stopped.
     Up {
         #[command(flatten)]
@@ -102,5 +105,25 @@ pub enum Plugin {
         /// Where the component goes.
         #[arg(short, long)]
         to: PathBuf,
+    },
+}
+
+/// What operators remember.
+#[derive(Debug, Subcommand)]
+pub enum State {
+    /// The states with their sizes.
+    Metadata {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// The rows of one state as of the last commit; or what one epoch changed.
+    Read {
+        #[command(flatten)]
+        target: Target,
+        /// Its name, as `braid state metadata` says it.
+        name: String,
+        /// Only what this epoch changed.
+        #[arg(long)]
+        epoch: Option<u64>,
     },
 }

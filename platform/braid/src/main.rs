@@ -9,6 +9,7 @@ mod outlet;
 mod prepare;
 mod report;
 mod screen;
+mod state;
 mod up;
 
 use std::io::IsTerminal;
@@ -74,6 +75,12 @@ async fn command(cli: Cli) -> Result<u8, Failure> {
         Command::Plan { target } => print!("{}", report::plan(&prepare(&target, output).await?, output)?),
         Command::Query { target, sql } => {
             print!("{}", report::query(&prepare(&target, output).await?, &sql, output).await?);
+        }
+        Command::State(cli::State::Metadata { target }) => {
+            print!("{}", state::metadata(&prepare(&target, output).await?, output).await?);
+        }
+        Command::State(cli::State::Read { target, name, epoch }) => {
+            print!("{}", state::read(&prepare(&target, output).await?, &name, epoch, output).await?);
         }
         Command::Status { target } => print!("{}", report::status(&prepare(&target, output).await?, output).await?),
         Command::Up { target } => {

@@ -92,7 +92,7 @@ pub async fn status(prepared: &Prepared, output: Output) -> Result<String, Failu
     Ok(text)
 }
 
-fn written(prepared: &Prepared, manifest: Manifest) -> Result<Manifest, Failure> {
+pub(crate) fn written(prepared: &Prepared, manifest: Manifest) -> Result<Manifest, Failure> {
     match manifest.sequence {
         0 => Err(Failure::Environment(format!(
             "the store {} is empty: run `braid up` or `braid run` on this deployment first",
@@ -197,7 +197,7 @@ fn table(columns: Vec<(&str, ArrayRef)>) -> Result<String, Failure> {
 }
 
 /// Rows as a table for people, or as JSON or CSV for programs.
-fn print(rows: &[RecordBatch], output: Output) -> Result<String, Failure> {
+pub(crate) fn print(rows: &[RecordBatch], output: Output) -> Result<String, Failure> {
     match output {
         Output::Table => Ok(format!("{}\n", pretty_format_batches(rows).map_err(Failure::runtime)?)),
         // The same words as over HTTP.
