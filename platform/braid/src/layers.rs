@@ -11,7 +11,7 @@ use braid_kernel::ledger::Ledger;
 use braid_kernel::manifest::{BaseBy, Open};
 use braid_kernel::notices::{DEAD_LETTERS, LATE_ROWS, dead_letters_schema, late_rows_schema};
 use braid_kernel::serve::{Board, Snapshot};
-use braid_kernel::speed::{EventTime, Settings, Speed};
+use braid_kernel::speed::{EventTime, Settings, Speed, WatermarkPolicy};
 use braid_kernel::{Clock, Ingest, Manifest, Merge, Segments, Store, TableKind};
 use braid_spec::model::{self, OnBadRecord};
 use braid_storage::ParquetSegments;
@@ -186,6 +186,10 @@ fn settings(prepared: &Prepared, run_id: &str) -> Settings {
         name: prepared.deployment.name.clone(),
         every: prepared.deployment.layout.epoch_every,
         event_time,
+        watermark_policy: match prepared.deployment.watermark_policy {
+            model::WatermarkPolicy::Min => WatermarkPolicy::Min,
+            model::WatermarkPolicy::Max => WatermarkPolicy::Max,
+        },
         keep_bad,
     }
 }

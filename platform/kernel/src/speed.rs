@@ -44,8 +44,20 @@ pub struct Settings {
     pub every: Duration,
     /// Event time, per source that has one.
     pub event_time: BTreeMap<String, EventTime>,
+    /// Which of several watermarks is the deployment's.
+    pub watermark_policy: WatermarkPolicy,
     /// The sources whose bad records are kept, and not only counted.
     pub keep_bad: BTreeSet<String>,
+}
+
+/// Which of several watermarks is the deployment's, as in Spark.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WatermarkPolicy {
+    /// The least: no source's rows are late because of another's.
+    #[default]
+    Min,
+    /// The greatest: as fast as the fastest source.
+    Max,
 }
 
 /// How a source's watermark follows its rows.
@@ -396,7 +408,7 @@ impl Speed {
         found
     }
 
-    /// The deployment's watermark: the least of its sources', as in Spark; idle sources do not count.
+    /// The deployment's watermark: the least or greatest of its sources'; idle sources do not count.
     fn watermark(
         &mut self,
         manifest: &Manifest,
@@ -404,7 +416,8 @@ impl Speed {
         intake: &Intake,
     ) -> Option<i64> {
         let now = self.clock.now_ms();
-        let mut least: Option<i64> = None;
+        let max = self.settings.watermark_policy == WatermarkPolicy::Max;
+        let mut chosen: Option<i64> = None;
         for (name, time) in &self.settings.event_time {
             let seen = self.memory.rows_at_ms.entry(name.clone()).or_insert(now);
             if intake.rows.get(name).is_some_and(|rows| *rows > 0) {
@@ -414,11 +427,13 @@ impl Speed {
                 continue;
             }
             match event_time.get(name) {
-                Some((_, watermark)) => least = Some(least.map_or(*watermark, |other| other.min(*watermark))),
+                Some((_, watermark)) if max => chosen = chosen.max(Some(*watermark)),
+                Some((_, watermark)) => chosen = Some(chosen.map_or(*watermark, |other| other.min(*watermark))),
+                None if max => {}
                 None => return manifest.watermark,
             }
         }
-        manifest.watermark.max(least)
+        manifest.watermark.max(chosen)
     }
 
     fn progress(

@@ -117,6 +117,12 @@ pub(crate) static DEPLOYMENT: Keys = keys(
             Optional,
             "Where everything durable is: a URL with file, s3, gs, az or memory. `file://./data/<name>` if it is not given.",
         ),
+        key(
+            "watermark_policy",
+            Word(&["min", "max"]),
+            Default("min"),
+            "Which of several sources' watermarks is the deployment's.",
+        ),
         key("sources", Named(&SOURCE, Names::Sql), Must, "Where rows come from."),
         key("tables", Named(&TABLE, Names::Sql), Optional, "Tables that are read whole: the static sides of joins."),
         key("plugins", Named(&PLUGIN, Names::Dashed), Optional, "Your own code, as WebAssembly components."),

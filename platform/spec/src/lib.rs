@@ -30,7 +30,7 @@ pub use json_schema::{json_schema, layout_json_schema};
 pub use source_map::SourceMap;
 
 use build::Builder;
-use model::{Deployment, Layout, Serving, View};
+use model::{Deployment, Layout, Serving, View, WatermarkPolicy};
 use node::{FILE_BYTES_MAX, Node, Place};
 use read::Reader;
 use value::Fields;
@@ -138,7 +138,23 @@ fn deployment(
     builder.names(root);
     builder.sinks(root);
     let serving = Serving { http: root.fields("serving").and_then(|serving| serving.text_maybe("http")) };
-    Some(Deployment { name, layout: layout?, store, sources, tables, plugins, streams, views, sinks, serving })
+    let watermark_policy = match root.text("watermark_policy").as_str() {
+        "max" => WatermarkPolicy::Max,
+        _ => WatermarkPolicy::Min,
+    };
+    Some(Deployment {
+        name,
+        layout: layout?,
+        store,
+        watermark_policy,
+        sources,
+        tables,
+        plugins,
+        streams,
+        views,
+        sinks,
+        serving,
+    })
 }
 
 fn find_layout(

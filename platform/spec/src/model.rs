@@ -17,6 +17,8 @@ pub struct Deployment {
     /// Where everything durable is: an object store URL (`file://`, `s3://`, `gs://`, `az://`, `memory://`).
     /// A relative `file://./…` was resolved against the working directory.
     pub store: String,
+    /// Which of several sources' watermarks is the deployment's.
+    pub watermark_policy: WatermarkPolicy,
     /// Where rows come from.
     pub sources: BTreeMap<String, Source>,
     /// The static sides of joins.
@@ -31,6 +33,15 @@ pub struct Deployment {
     pub sinks: BTreeMap<String, Sink>,
     /// What is listened on.
     pub serving: Serving,
+}
+
+/// Which of several sources' watermarks is the deployment's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WatermarkPolicy {
+    /// The least.
+    Min,
+    /// The greatest.
+    Max,
 }
 
 /// Which layers run: the content of `layouts/<name>.yaml`.

@@ -1,0 +1,1 @@
+SELECT w.start AS start, total FROM windows ORDER BY start

@@ -1,0 +1,1 @@
+SELECT id, at, v FROM rows_all ORDER BY at, id, v

@@ -1,0 +1,1 @@
+SELECT id, at, v FROM rows_within ORDER BY at, id, v
