@@ -73,6 +73,7 @@ impl Reading {
             projection: choice.projection.clone(),
             batch_rows: 100,
             epoch_rows: 1_000_000,
+            ends: false,
         };
         let open = braid_connect::source(&spec, context).expect("the source opens");
         Self { source: open.source, state: SourceState::default() }

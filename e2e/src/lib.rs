@@ -30,6 +30,8 @@ mod quijote;
 #[cfg(test)]
 mod retail;
 #[cfg(test)]
+mod source_tests;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod yahoo;

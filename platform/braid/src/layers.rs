@@ -11,7 +11,7 @@ use braid_kernel::ledger::Ledger;
 use braid_kernel::manifest::{BaseBy, Open};
 use braid_kernel::notices::{DEAD_LETTERS, LATE_ROWS, dead_letters_schema, late_rows_schema};
 use braid_kernel::serve::{Board, Snapshot};
-use braid_kernel::speed::{EventTime, Settings, Speed, WatermarkPolicy};
+use braid_kernel::speed::{EventTime, Settings, Speed, Until, WatermarkPolicy};
 use braid_kernel::{Clock, Ingest, Manifest, Merge, Segments, Store, TableKind};
 use braid_spec::model::{self, OnBadRecord};
 use braid_storage::ParquetSegments;
@@ -62,7 +62,12 @@ pub fn open_store(prepared: &Prepared) -> Result<(Arc<dyn Store>, Arc<dyn Segmen
 }
 
 /// Takes over the store and wires everything. From here on an earlier process on the same store is fenced.
-pub async fn layers(prepared: &Arc<Prepared>, on_progress: Option<OnProgress>) -> Result<Layers, Failure> {
+/// With `Until::CaughtUp` the run ends by itself, and sources know it.
+pub async fn layers(
+    prepared: &Arc<Prepared>,
+    until: Until,
+    on_progress: Option<OnProgress>,
+) -> Result<Layers, Failure> {
     let deployment = &prepared.deployment;
     let (store, segments) = open_store(prepared)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -94,6 +99,7 @@ pub async fn layers(prepared: &Arc<Prepared>, on_progress: Option<OnProgress>) -
             projection: None,
             batch_rows: BATCH_ROWS,
             epoch_rows: deployment.layout.epoch_rows,
+            ends: until == Until::CaughtUp,
         };
         let open = braid_connect::source(source, context)
             .map_err(|error| Failure::Environment(format!("source `{name}`: {error}")))?;

@@ -149,6 +149,7 @@ pub fn plan(prepared: &Prepared, output: Output) -> Result<String, Failure> {
             SourceKind::Socket(socket) => format!("socket {}:{}, through the journal", socket.host, socket.port),
             SourceKind::Http(_) => format!("POST /v1/sources/{name}/records, through the journal"),
             SourceKind::Rate(rate) => format!("{} generated rows a second", rate.rows_per_second),
+            SourceKind::RateMicroBatch(rate) => format!("{} generated rows an epoch", rate.rows_per_batch),
         };
         let columns: Vec<_> = source.schema.fields().iter().map(|field| field.name().as_str()).collect();
         text.push_str(&format!("  {name:<20} {from}: {}\n", columns.join(", ")));

@@ -28,7 +28,8 @@ pub enum Signal {
 pub async fn up(prepared: Arc<Prepared>) -> Result<Signal, Failure> {
     let deployment = &prepared.deployment;
     let signals = signals()?;
-    let Layers { mut speed, base, board, reader, ingest, store, id, run_id } = layers(&prepared, None).await?;
+    let Layers { mut speed, base, board, reader, ingest, store, id, run_id } =
+        layers(&prepared, Until::Stopped, None).await?;
     let status = Arc::new(QueryStatus::default());
     let (stop, stopping) = watch::channel(false);
     let mut tasks: JoinSet<Result<(), Failure>> = JoinSet::new();
@@ -94,7 +95,7 @@ pub async fn run(prepared: Arc<Prepared>) -> Result<Arc<Manifest>, Failure> {
         on_bar.set_length(total);
         on_bar.set_position(done);
     });
-    let Layers { mut speed, base, board, store, .. } = layers(&prepared, Some(on_progress)).await?;
+    let Layers { mut speed, base, board, store, .. } = layers(&prepared, Until::CaughtUp, Some(on_progress)).await?;
     let (stop, stopping) = watch::channel(false);
     let screen = Screen::new(&prepared, None);
     let drawing = AbortOnDropHandle::new(tokio::spawn(screen.draw(board.clone(), stopping.clone())));

@@ -3,8 +3,13 @@
 //! Files are ordered by modification time and name when they are planned, and the plan keeps that order, so that a
 //! replay reads the same rows in the same order. A file is read to the size it had when it was planned: put files
 //! there whole (write elsewhere and rename), as for any engine that reads folders.
+//!
+//! The manifest remembers which files were read, but not for ever: once all that was there has been read, those that
+//! are older than the newest by `max_file_age` are forgotten, and from then on no file as old is taken.
 
-use std::collections::BTreeMap;
+mod clean;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,7 +17,10 @@ use braid_kernel::{Offsets, Rows, Source, SourceError, SourcePlan, SourceState};
 use braid_spec::model::{self, Format, OnBadRecord};
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::runtime::Handle;
+
+use clean::Cleaner;
 
 use crate::formats::parquet::{Wanted, read_file};
 use crate::formats::records::{Stop, read_records};
@@ -23,6 +31,9 @@ use crate::{OpenSource, SourceContext};
 
 /// The one partition of a plan: its offset counts files in the order in which they were planned.
 const PARTITION: &str = "0";
+/// The note that says before which time, in milliseconds since the Unix epoch, files are too old to be taken. (The
+/// other notes are under paths, and a path has a slash.)
+const TOO_OLD_BEFORE: &str = "too_old_before_ms";
 /// Without a limit in the deployment, an epoch takes so many bytes for each row that it should hold.
 const ROW_BYTES_GUESS: u64 = 256;
 /// However many small files there are, an epoch takes at most so many: each costs a line in the manifest.
@@ -49,10 +60,16 @@ pub(crate) struct FileReader {
 }
 
 struct Files {
+    name: String,
     options: model::Files,
     reader: FileReader,
     on_bad_record: OnBadRecord,
     epoch_bytes: u64,
+    cleaner: Cleaner,
+    /// What was read last, and up to which offset: to be cleaned when that is committed.
+    read: Option<(i64, Vec<Found>)>,
+    /// The files that were too old when this process last looked.
+    too_old: Option<BTreeSet<String>>,
 }
 
 pub(crate) fn open(
@@ -64,12 +81,16 @@ pub(crate) fn open(
         place: Place::parse(&options.path)?,
         format: spec.format.clone(),
         schema: spec.schema.clone(),
-        projection: context.projection,
+        projection: context.projection.clone(),
         batch_rows: context.batch_rows,
     };
     reader.decoder()?;
     let source: Box<dyn Source> = Box::new(Files {
+        name: context.name.clone(),
         options: options.clone(),
+        cleaner: Cleaner::new(&context.name, &reader.place, &options.clean_source)?,
+        read: None,
+        too_old: None,
         reader,
         on_bad_record: spec.on_bad_record,
         epoch_bytes: context.epoch_rows.saturating_mul(ROW_BYTES_GUESS),
@@ -131,13 +152,68 @@ impl Files {
         }
         new
     }
+
+    /// The listed files that no committed epoch has read and that are not too old. Those that one has read and that
+    /// still stand there, because a process died before it cleaned them, are cleaned now.
+    async fn new_files(&mut self, state: &SourceState) -> Result<Vec<Found>, SourceError> {
+        let too_old_before = state.notes.get(TOO_OLD_BEFORE).and_then(Value::as_i64).unwrap_or(i64::MIN);
+        let (mut new, mut read, mut too_old) = (vec![], vec![], BTreeSet::new());
+        for file in self.reader.place.list().await? {
+            match state.notes.get(&file.path) {
+                Some(note) => read.extend(seen(&file.path, note)?.is(&file).then_some(file)),
+                None if file.modified_ms < too_old_before => drop(too_old.insert(file.path)),
+                None => new.push(file),
+            }
+        }
+        self.cleaner.clean(read).await;
+        // What was there before this process may have been read before it was forgotten.
+        if let Some(before) = &self.too_old {
+            for path in too_old.difference(before) {
+                tracing::warn!("source `{}` leaves out {path}: it is older than `max_file_age`", self.name);
+            }
+        }
+        self.too_old = Some(too_old);
+        Ok(new)
+    }
+
+    /// Forgets files that are too old, once all that was there is read: notes to remove, and from when on files count.
+    fn forget(&self, state: &SourceState, notes: &mut BTreeMap<String, Value>) -> Result<(), SourceError> {
+        let limited = self.options.max_files_per_trigger.or(self.options.max_bytes_per_trigger).is_some();
+        if self.options.latest_first && limited {
+            return Ok(());
+        }
+        let mut times = vec![];
+        for (path, note) in state.notes.iter().chain(&*notes).filter(|(path, _)| *path != TOO_OLD_BEFORE) {
+            times.push((path.clone(), seen(path, note)?.modified));
+        }
+        let age = i64::try_from(self.options.max_file_age.as_millis()).unwrap_or(i64::MAX);
+        let newest = times.iter().map(|(_, modified)| *modified).max().unwrap_or(i64::MIN);
+        let before = newest.saturating_sub(age);
+        if state.notes.get(TOO_OLD_BEFORE).and_then(Value::as_i64).is_none_or(|known| known < before) {
+            let old = times.into_iter().filter(|(path, modified)| *modified < before && !notes.contains_key(path));
+            let old: Vec<String> = old.map(|(path, _)| path).collect();
+            notes.extend(old.into_iter().map(|path| (path, Value::Null)));
+            notes.insert(TOO_OLD_BEFORE.into(), before.into());
+        }
+        Ok(())
+    }
+}
+
+impl Seen {
+    /// Whether a listed file is the one that was read.
+    fn is(&self, file: &Found) -> bool {
+        (self.size, self.modified) == (file.size, file.modified_ms)
+    }
+}
+
+fn seen(path: &str, note: &Value) -> Result<Seen, SourceError> {
+    Seen::deserialize(note).map_err(|error| SourceError::Fatal(format!("the note of {path}: {error}")))
 }
 
 #[async_trait]
 impl Source for Files {
     async fn plan(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError> {
-        let mut new = self.reader.place.list().await?;
-        new.retain(|file| !state.notes.contains_key(&file.path));
+        let new = self.new_files(state).await?;
         let there = new.len();
         let chosen = self.choose(new);
         let more = chosen.len() < there;
@@ -146,36 +222,43 @@ impl Source for Files {
         }
         let start = state.offsets.get(PARTITION).copied().unwrap_or(0);
         let end = start + chosen.len() as i64;
-        let notes = (start..).zip(chosen).map(|(at, file)| {
+        let mut notes = BTreeMap::new();
+        for (at, file) in (start..).zip(chosen) {
             let seen = Seen { at, size: file.size, modified: file.modified_ms };
             let note = serde_json::to_value(seen).map_err(|error| SourceError::Fatal(error.to_string()))?;
-            Ok((file.path, note))
-        });
+            notes.insert(file.path, note);
+        }
+        if !more {
+            self.forget(state, &mut notes)?;
+        }
         Ok(Some(SourcePlan {
             start: Offsets::from([(PARTITION.into(), start)]),
             end: Offsets::from([(PARTITION.into(), end)]),
-            notes: notes.collect::<Result<BTreeMap<_, _>, SourceError>>()?,
+            notes,
             more,
         }))
     }
 
     async fn read(&mut self, plan: &SourcePlan) -> Result<BoxStream<'static, Result<Rows, SourceError>>, SourceError> {
-        let mut files = plan
-            .notes
-            .iter()
-            .map(|(path, note)| match Seen::deserialize(note) {
-                Ok(seen) => Ok((seen.at, path.clone(), seen.size)),
-                Err(error) => Err(SourceError::Fatal(format!("the plan's note of {path}: {error}"))),
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        files.sort_unstable();
-        let files: Vec<(String, u64)> = files.into_iter().map(|(_, path, size)| (path, size)).collect();
+        let mut files = vec![];
+        for (path, note) in plan.notes.iter().filter(|(path, note)| *path != TOO_OLD_BEFORE && !note.is_null()) {
+            let Seen { at, size, modified } = seen(path, note)?;
+            files.push((at, Found { path: path.clone(), size, modified_ms: modified }));
+        }
+        files.sort_unstable_by_key(|(at, _)| *at);
+        let files: Vec<Found> = files.into_iter().map(|(_, file)| file).collect();
+        let in_order: Vec<(String, u64)> = files.iter().map(|file| (file.path.clone(), file.size)).collect();
+        self.read = plan.end.get(PARTITION).map(|end| (*end, files));
         let reader = self.reader.clone();
         let runtime = Handle::current();
-        Ok(pump(self.on_bad_record, move |emit| reader.read(&files, &runtime, emit)))
+        Ok(pump(self.on_bad_record, move |emit| reader.read(&in_order, &runtime, emit)))
     }
 
-    async fn ack(&mut self, _state: &SourceState) -> Result<(), SourceError> {
+    async fn ack(&mut self, state: &SourceState) -> Result<(), SourceError> {
+        let committed = state.offsets.get(PARTITION).copied().unwrap_or(0);
+        if let Some((_, files)) = self.read.take_if(|(end, _)| *end <= committed) {
+            self.cleaner.clean(files).await;
+        }
         Ok(())
     }
 }

@@ -206,8 +206,14 @@ mod tests {
             watermark: None,
             on_bad_record: OnBadRecord::DeadLetter,
         };
-        let context =
-            SourceContext { name: "in".into(), journal: store.clone(), projection: None, batch_rows: 3, epoch_rows };
+        let context = SourceContext {
+            name: "in".into(),
+            journal: store.clone(),
+            projection: None,
+            batch_rows: 3,
+            epoch_rows,
+            ends: false,
+        };
         crate::source(&spec, context).unwrap()
     }
 

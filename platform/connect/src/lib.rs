@@ -4,6 +4,7 @@ mod backoff;
 mod console;
 mod files;
 mod formats;
+mod generate;
 mod journal;
 mod journal_source;
 mod kafka;
@@ -17,6 +18,7 @@ mod parquet_sink;
 mod place;
 mod pump;
 mod rate;
+mod rate_micro_batch;
 mod socket;
 mod tables;
 #[cfg(test)]
@@ -47,6 +49,8 @@ pub struct SourceContext {
     pub batch_rows: usize,
     /// About the most rows in an epoch, where the source itself has no limit set.
     pub epoch_rows: u64,
+    /// Whether the run ends once no source has anything new.
+    pub ends: bool,
 }
 
 impl SourceContext {
@@ -97,6 +101,7 @@ pub fn source(spec: &model::Source, context: SourceContext) -> Result<OpenSource
         SourceKind::Socket(options) => socket::open(options, spec, context),
         SourceKind::Http(options) => journal_source::open_http(options, spec, context),
         SourceKind::Rate(options) => rate::open(options, spec, context),
+        SourceKind::RateMicroBatch(options) => rate_micro_batch::open(options, spec, context),
     }
 }
 

@@ -18,6 +18,8 @@ use object_store::{GetOptions, ObjectStore, ObjectStoreExt, ObjectStoreScheme};
 use tokio::runtime::Handle;
 use url::Url;
 
+mod change;
+
 /// A file, as it was when it was listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {

@@ -266,6 +266,7 @@ mod tests {
             projection: None,
             batch_rows: 100,
             epoch_rows: 1000,
+            ends: false,
         };
         crate::source(&spec, context).unwrap()
     }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::diagnostics::Diagnostic;
+use crate::keys::SOURCE_KINDS;
 use crate::model::{
-    Csv, Files, Format, Http, Kafka, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Rate, Sink,
-    SinkKind, Socket, Source, SourceKind, StartingOffsets, StaticTable, Watermark,
+    Csv, Format, Kafka, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Sink, SinkKind, Source,
+    SourceKind, StartingOffsets, StaticTable, Watermark,
 };
 use crate::source_map::{SourceMap, join};
 use crate::suggest::did_you_mean;
@@ -42,7 +43,13 @@ pub(crate) struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn wrong(&mut self, path: &str, message: impl Into<String>, expected: Option<String>, hint: Option<String>) {
+    pub(crate) fn wrong(
+        &mut self,
+        path: &str,
+        message: impl Into<String>,
+        expected: Option<String>,
+        hint: Option<String>,
+    ) {
         let mut mistake = self.map.at_value(path, message).hint(hint);
         mistake.expected = expected;
         self.mistakes.push(mistake);
@@ -111,11 +118,12 @@ impl Builder<'_> {
             SourceKind::Kafka(_) => (None, false),
             SourceKind::Socket(_) => (Some(Format::Text), false),
             SourceKind::Http(_) => (Some(Format::Json), false),
-            SourceKind::Rate(_) => (Some(Format::Native), false),
+            SourceKind::Rate(_) | SourceKind::RateMicroBatch(_) => (Some(Format::Native), false),
         };
         let extra = if matches!(from, SourceKind::Kafka(_)) { KAFKA_COLUMNS } else { &[] };
-        let known_kind = ["files", "kafka", "socket", "http", "rate"].iter().any(|kind| fields.has(kind));
-        let (format, schema) = if matches!(from, SourceKind::Rate(_)) && known_kind {
+        let known_kind = SOURCE_KINDS.iter().any(|kind| fields.has(kind));
+        let generated = matches!(from, SourceKind::Rate(_) | SourceKind::RateMicroBatch(_));
+        let (format, schema) = if generated && known_kind {
             for key in ["format", "schema"] {
                 if fields.has(key) {
                     let message = format!("a rate source has no `{key}`: it makes rows itself");
@@ -143,40 +151,7 @@ impl Builder<'_> {
         }
     }
 
-    fn source_kind(&mut self, fields: &Fields) -> SourceKind {
-        let part = |name: &str| fields.fields(name).cloned().unwrap_or_default();
-        if fields.has("files") {
-            let files = part("files");
-            SourceKind::Files(Files {
-                path: files.text("path"),
-                max_files_per_trigger: files.whole_maybe("max_files_per_trigger"),
-                max_bytes_per_trigger: files.whole_maybe("max_bytes_per_trigger"),
-                latest_first: files.flag("latest_first"),
-            })
-        } else if fields.has("kafka") {
-            let kafka = part("kafka");
-            SourceKind::Kafka(self.kafka(&kafka))
-        } else if fields.has("socket") {
-            let socket = part("socket");
-            SourceKind::Socket(Socket {
-                host: socket.text("host"),
-                // The table of keys bounds it.
-                port: u16::try_from(socket.whole("port")).unwrap_or_default(),
-            })
-        } else if fields.has("http") {
-            SourceKind::Http(Http { body_bytes_max: part("http").whole("max_body") })
-        } else {
-            let rate = part("rate");
-            SourceKind::Rate(Rate {
-                rows_per_second: rate.whole("rows_per_second"),
-                ramp_up_time: rate.duration("ramp_up_time"),
-                num_partitions: rate.whole("num_partitions"),
-                rows_max: rate.whole_maybe("rows_max"),
-            })
-        }
-    }
-
-    fn kafka(&mut self, fields: &Fields) -> Kafka {
+    pub(crate) fn kafka(&mut self, fields: &Fields) -> Kafka {
         let subscribe = fields.list("subscribe");
         self.no_repeats(&subscribe, &fields.path_of("subscribe"), "the topic");
         let starting_offsets = fields.offsets("starting_offsets");

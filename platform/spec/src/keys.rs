@@ -133,6 +133,9 @@ pub(crate) static DEPLOYMENT: Keys = keys(
     ],
 );
 
+/// The kinds of sources.
+pub(crate) const SOURCE_KINDS: &[&str] = &["files", "kafka", "socket", "http", "rate", "rate_micro_batch"];
+
 static SOURCE: Keys = Keys {
     what: "a source",
     keys: &[
@@ -140,12 +143,18 @@ static SOURCE: Keys = Keys {
         key("kafka", Group(&KAFKA), Optional, "A Kafka topic."),
         key("socket", Group(&SOCKET), Optional, "Lines from a TCP server, kept in Braid's journal."),
         key("http", Group(&HTTP), Optional, "Lines posted to `/v1/sources/{name}/records`, kept in Braid's journal."),
-        key("rate", Group(&RATE), Optional, "Generated rows with the columns `timestamp` and `value`."),
+        key("rate", Group(&RATE), Optional, "Rows generated at a speed, with the columns `timestamp` and `value`."),
+        key(
+            "rate_micro_batch",
+            Group(&RATE_MICRO_BATCH),
+            Optional,
+            "So many rows generated in each epoch, the same in every run, with the columns `timestamp` and `value`.",
+        ),
         key(
             "format",
             Format,
             Optional,
-            "How bytes are rows. `text` for a socket and `json` for HTTP if it is not given; rate has none.",
+            "How bytes are rows. `text` for a socket and `json` for HTTP if it is not given; generated rows have none.",
         ),
         key("schema", Columns, Optional, "The columns and their types. Not needed for text and rate."),
         key("watermark", Group(&WATERMARK), Optional, "The event time, and how late a row may be."),
@@ -156,7 +165,7 @@ static SOURCE: Keys = Keys {
             "What happens to a record that is no row: the query stops, it is counted, or it is kept in `dead_letters`.",
         ),
     ],
-    one_of: &["files", "kafka", "socket", "http", "rate"],
+    one_of: SOURCE_KINDS,
     dotted: false,
 };
 
@@ -169,9 +178,32 @@ static FILES: Keys = keys(
             Must,
             "A directory or a glob (`*` and `?` in the last part): a local path or an object store URL.",
         ),
-        key("max_files_per_trigger", WHOLE, Optional, "At most so many files in an epoch."),
+        key(
+            "max_files_per_trigger",
+            WHOLE,
+            Optional,
+            "At most so many files in an epoch. Not together with `max_bytes_per_trigger`.",
+        ),
         key("max_bytes_per_trigger", SOME_BYTES, Optional, "About so many bytes in an epoch, at least one file."),
         key("latest_first", Flag, Default("false"), "Whether the newest files are read first."),
+        key(
+            "max_file_age",
+            SOME_TIME,
+            Default("7d"),
+            "A file that comes after files newer by more than this were read is left out. What is there at the start is not; nor is any file with `latest_first` and a limit.",
+        ),
+        key(
+            "clean_source",
+            Word(&["off", "archive", "delete"]),
+            Default("off"),
+            "What becomes of a file once the epoch that read it is committed: it stays, is moved below `source_archive_dir`, or is deleted.",
+        ),
+        key(
+            "source_archive_dir",
+            Text,
+            Optional,
+            "Where `clean_source: archive` moves files, each under its own whole path. In the same file system or bucket.",
+        ),
     ],
 );
 
@@ -222,6 +254,26 @@ static RATE: Keys = keys(
         key("ramp_up_time", Duration { min_ms: 0 }, Default("0s"), "How long it takes to reach that speed."),
         key("num_partitions", Whole { min: 1, max: 1024 }, Default("1"), "Over how many partitions."),
         key("rows_max", WHOLE, Optional, "Stops after so many rows."),
+    ],
+);
+
+static RATE_MICRO_BATCH: Keys = keys(
+    "a rate source by the epoch",
+    &[
+        key("rows_per_batch", WHOLE, Must, "How many rows in an epoch."),
+        key("num_partitions", Whole { min: 1, max: 1024 }, Default("1"), "Over how many partitions."),
+        key(
+            "start_timestamp",
+            Whole { min: 0, max: i64::MAX as u64 },
+            Default("0"),
+            "The timestamp of the first epoch's rows, in milliseconds since 1970.",
+        ),
+        key(
+            "advance_millis_per_batch",
+            Whole { min: 0, max: i64::MAX as u64 },
+            Default("1000"),
+            "How many milliseconds later the next epoch's rows are.",
+        ),
     ],
 );
 

@@ -7,6 +7,7 @@
 
 mod address;
 mod build;
+mod build_source;
 mod check;
 mod columns;
 mod diagnostics;

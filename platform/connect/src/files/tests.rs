@@ -22,6 +22,8 @@ fn options(path: &Path) -> model::Files {
         max_files_per_trigger: None,
         max_bytes_per_trigger: None,
         latest_first: false,
+        max_file_age: Duration::from_secs(7 * 24 * 3600),
+        clean_source: model::CleanSource::Off,
     }
 }
 
@@ -38,6 +40,7 @@ fn open_source(
         projection: None,
         batch_rows: 3,
         epoch_rows: 1000,
+        ends: false,
     };
     crate::source(&spec, context).unwrap().source
 }
@@ -74,7 +77,7 @@ async fn files_are_read_once_in_order_and_again_by_the_same_plan() {
     let mut source = text_source(options(dir.path()));
     let mut state = SourceState::default();
     let plan = source.plan(&state).await.unwrap().unwrap();
-    assert_eq!((plan.start["0"], plan.end["0"], plan.notes.len()), (0, 3, 3));
+    assert_eq!((plan.start["0"], plan.end["0"], names(&plan.notes).len()), (0, 3, 3));
     // A file that grows later is read to the size it had.
     std::fs::write(dir.path().join("a"), "a1\nlater").unwrap();
     let rows = read(&mut *source, &plan).await.unwrap();
@@ -98,19 +101,16 @@ async fn an_epoch_takes_no_more_than_it_may() {
     for n in 0..5u64 {
         put(dir.path(), &format!("f{n}"), "0123456789", n);
     }
-    let names =
-        |plan: &SourcePlan| plan.notes.keys().map(|p| p.rsplit('/').next().unwrap().to_owned()).collect::<Vec<_>>();
     let base = options(dir.path());
     for (options, expected) in [
         (model::Files { max_files_per_trigger: Some(2), ..base.clone() }, vec!["f0", "f1"]),
         (model::Files { max_files_per_trigger: Some(2), latest_first: true, ..base.clone() }, vec!["f3", "f4"]),
         (model::Files { max_bytes_per_trigger: Some(30), ..base.clone() }, vec!["f0", "f1", "f2"]),
         (model::Files { max_bytes_per_trigger: Some(1), ..base.clone() }, vec!["f0"]),
-        (model::Files { max_bytes_per_trigger: Some(30), max_files_per_trigger: Some(1), ..base.clone() }, vec!["f0"]),
         (base, vec!["f0", "f1", "f2", "f3", "f4"]),
     ] {
         let plan = text_source(options.clone()).plan(&SourceState::default()).await.unwrap().unwrap();
-        assert_eq!(names(&plan), expected, "{options:?}");
+        assert_eq!(names(&plan.notes), expected, "{options:?}");
     }
 }
 
@@ -237,4 +237,88 @@ async fn a_static_table_is_all_of_its_files_or_an_error() {
     assert!(
         matches!(crate::read_table(&table).await, Err(SourceError::Fatal(reason)) if reason.starts_with("no file"))
     );
+}
+
+fn names(notes: &BTreeMap<String, Value>) -> Vec<String> {
+    let paths = notes.iter().filter(|(path, note)| *path != TOO_OLD_BEFORE && !note.is_null());
+    paths.map(|(path, _)| path.rsplit('/').next().unwrap().to_owned()).collect()
+}
+
+/// Plans and commits, and says which files were taken.
+async fn epoch(source: &mut dyn Source, state: &mut SourceState) -> Vec<String> {
+    let Some(plan) = source.plan(state).await.unwrap() else { return vec![] };
+    read(source, &plan).await.unwrap();
+    state.advance(&plan);
+    source.ack(state).await.unwrap();
+    names(&plan.notes)
+}
+
+#[tokio::test]
+async fn old_files_are_forgotten_and_older_ones_no_longer_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = model::Files { max_file_age: Duration::from_secs(100), ..options(dir.path()) };
+    for (n, modified) in [("ancient", 1), ("b", 500), ("c", 1000)] {
+        put(dir.path(), n, n, modified);
+    }
+    // All that is there at the start counts, in epochs of one file too.
+    let mut state = SourceState::default();
+    let mut source = text_source(model::Files { max_files_per_trigger: Some(1), ..base.clone() });
+    for wanted in ["ancient", "b", "c"] {
+        assert_eq!(epoch(&mut *source, &mut state).await, [wanted]);
+    }
+    assert_eq!(names(&state.notes), ["c"]);
+    put(dir.path(), "late", "x", 899);
+    put(dir.path(), "just", "x", 900);
+    assert_eq!(epoch(&mut *source, &mut state).await, ["just"]);
+    let mut restarted = text_source(base.clone());
+    assert_eq!(epoch(&mut *restarted, &mut state).await, [""; 0]);
+
+    // The newest first, some at a time: then no file is too old.
+    let newest = model::Files { latest_first: true, max_files_per_trigger: Some(1), ..base };
+    let (mut source, mut state) = (text_source(newest), SourceState::default());
+    for wanted in ["c", "just", "late", "b", "ancient"] {
+        assert_eq!(epoch(&mut *source, &mut state).await, [wanted]);
+    }
+}
+
+#[tokio::test]
+async fn files_are_taken_away_only_when_their_epoch_is_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let inside = dir.path().join("in");
+    std::fs::create_dir(&inside).unwrap();
+    let archive = dir.path().join("done");
+    let mode = model::CleanSource::Archive(archive.display().to_string());
+    let options = model::Files { clean_source: mode, max_files_per_trigger: Some(2), ..options(&inside) };
+    for (n, name) in ["a", "b", "c"].into_iter().enumerate() {
+        put(&inside, name, name, n as u64);
+    }
+    let there = || {
+        let mut names: Vec<_> =
+            inside.read_dir().unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let (mut source, mut state) = (text_source(options.clone()), SourceState::default());
+    let plan = source.plan(&state).await.unwrap().unwrap();
+    // Acknowledged without a commit, as when another source's epoch was.
+    source.ack(&state).await.unwrap();
+    read(&mut *source, &plan).await.unwrap();
+    source.ack(&state).await.unwrap();
+    assert_eq!(there(), ["a", "b", "c"]);
+    // The process dies between the commit and the cleaning: the next one cleans when it looks for files.
+    state.advance(&plan);
+    let mut source = text_source(options.clone());
+    assert_eq!(epoch(&mut *source, &mut state).await, ["c"]);
+    assert_eq!(there(), [""; 0]);
+    let moved = |name: &str| archive.join(inside.join(name).strip_prefix("/").unwrap());
+    assert_eq!(std::fs::read_to_string(moved("c")).unwrap(), "c");
+    assert!(moved("a").exists() && moved("b").exists());
+    // The same name with other content is no file that was read: it is not cleaned away.
+    put(&inside, "b", "another", 9);
+    let mut deleting = text_source(model::Files { clean_source: model::CleanSource::Delete, ..options });
+    assert_eq!(epoch(&mut *deleting, &mut state).await, [""; 0]);
+    assert_eq!(there(), ["b"]);
+    put(&inside, "d", "d", 10);
+    assert_eq!(epoch(&mut *deleting, &mut state).await, ["d"]);
+    assert_eq!(there(), ["b"]);
 }

@@ -169,6 +169,12 @@ broken! {
         "retries: 5" => "enable.auto.commit: true, fetch.max.bytes: 5",
         "brokers: \"localhost:9092\", subscribe: c" => "brokers: \"localhost:9092;b\", subscribe: c, starting_offsets: erliest",
     ];
+    files: [
+        "max_file_age: 2d" => "max_file_age: 0s, max_bytes_per_trigger: 1MiB",
+        "source_archive_dir: data/done" => "source_archive_dir: s3://bucket/done",
+        "max_bytes_per_trigger: 64MiB, clean_source: delete" => "clean_source: archive",
+        "files: {path: data/archive}" => "files: {path: data/archive, clean_source: delete, source_archive_dir: data}",
+    ];
     names_and_addresses: [
         "name: golden" => "name: My Golden",
         "store: s3://bucket/golden" => "store: ./data/golden",
@@ -338,9 +344,9 @@ fn another_room_places_its_mistakes() {
     );
     insta::assert_snapshot!(mistake.to_string(), @r"
     error: there is no table `all_events`
-      --> golden.yaml:60:12
+      --> golden.yaml:62:12
        |
-    60 |       FROM all_events
+    62 |       FROM all_events
        |            ^^^^^^^^^^ views.by_user.sql
        = help: did you mean `events`?
     ");

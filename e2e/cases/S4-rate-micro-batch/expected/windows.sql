@@ -1,0 +1,1 @@
+SELECT unix_millis(w.start) AS start, n, total FROM windows ORDER BY start
