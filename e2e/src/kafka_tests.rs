@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{AsArray, StringArray};
+use arrow::array::{AsArray, BinaryArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use braid_connect::SourceContext;
 use braid_kernel::{Offsets, Rows, Source, SourceError, SourcePlan, SourceState};
-use braid_spec::model::{self, Format, Kafka, OnBadRecord, SourceKind, StartingOffsets};
+use braid_spec::model::{self, Format, Kafka, Metadata, OnBadRecord, SourceKind, Start, Topics};
 use futures::StreamExt;
 use rdkafka::producer::Producer;
 
@@ -24,10 +24,11 @@ pub struct Reading {
 /// What a test chooses of a source.
 #[derive(Clone)]
 pub struct Choice {
-    pub starting: StartingOffsets,
+    pub starting: Start,
     pub most: Option<u64>,
     pub fails: bool,
     pub schema: SchemaRef,
+    pub metadata: Vec<(String, Metadata)>,
     pub projection: Option<Vec<String>>,
     pub client: BTreeMap<String, String>,
 }
@@ -35,10 +36,11 @@ pub struct Choice {
 impl Default for Choice {
     fn default() -> Self {
         Self {
-            starting: StartingOffsets::Earliest,
+            starting: Start::Earliest,
             most: None,
             fails: true,
             schema: schema(&[("n", DataType::Int64)]),
+            metadata: Vec::new(),
             projection: None,
             client: BTreeMap::new(),
         }
@@ -54,10 +56,15 @@ impl Reading {
     pub fn of(broker: &Broker, topic: &str, choice: &Choice) -> Self {
         let kafka = Kafka {
             brokers: broker.address().to_owned(),
-            subscribe: vec![topic.to_owned()],
-            starting_offsets: choice.starting.clone(),
+            topics: Topics::Subscribe(vec![topic.to_owned()]),
+            start: choice.starting.clone(),
+            start_at_latest_if_none: false,
+            end: None,
             max_offsets_per_trigger: choice.most,
+            min_offsets_per_trigger: None,
+            max_trigger_delay: Duration::ZERO,
             fail_on_data_loss: choice.fails,
+            metadata: choice.metadata.clone(),
             client: choice.client.clone(),
         };
         let spec = model::Source {
@@ -380,7 +387,7 @@ async fn partitions_that_are_added_are_read_from_their_beginning() {
     let broker = Broker::shared();
     let topic = broker.fresh_topic("growing", 1);
     broker.produce(&topic, 0, records(0..5));
-    let latest = Choice { starting: StartingOffsets::Latest, ..Choice::default() };
+    let latest = Choice { starting: Start::Latest, ..Choice::default() };
     let mut reading = Reading::of(broker, &topic, &latest);
     let (_, rows) = reading.epoch().await.expect("where it begins is kept");
     assert_eq!(numbers(&rows), [0i64; 0]);
@@ -402,7 +409,7 @@ async fn latest_begins_where_it_first_looked_also_after_a_restart() {
     let broker = Broker::shared();
     let topic = broker.fresh_topic("latest", 2);
     broker.produce(&topic, 0, records(0..5));
-    let latest = Choice { starting: StartingOffsets::Latest, ..Choice::default() };
+    let latest = Choice { starting: Start::Latest, ..Choice::default() };
     let mut reading = Reading::of(broker, &topic, &latest);
     let (plan, _) = reading.epoch().await.expect("where it begins is kept");
     assert_eq!(plan.end, offsets(&[(&topic, 0, 5), (&topic, 1, 0)]));
@@ -420,7 +427,7 @@ async fn given_offsets_are_where_the_first_start_begins() {
         broker.produce(&topic, partition, records(i64::from(partition) * 100..i64::from(partition) * 100 + 10));
     }
     let given = |pairs: &[(i32, i64)]| Choice {
-        starting: StartingOffsets::Given(BTreeMap::from([(topic.clone(), pairs.iter().copied().collect())])),
+        starting: Start::Offsets(BTreeMap::from([(topic.clone(), pairs.iter().copied().collect())])),
         ..Choice::default()
     };
     let mut reading = Reading::of(broker, &topic, &given(&[(0, 7), (1, -1), (2, -2)]));
@@ -471,18 +478,20 @@ async fn what_stands_beside_a_value_is_a_column_and_what_is_no_row_is_kept() {
     producer.flush(PATIENCE).expect("everything is delivered");
     let declared = schema(&[
         ("n", DataType::Int64),
-        ("key", DataType::Utf8),
+        ("key", DataType::Binary),
         ("topic", DataType::Utf8),
         ("partition", DataType::Int32),
         ("offset", DataType::Int64),
         ("timestamp", DataType::Timestamp(TimeUnit::Microsecond, None)),
     ]);
-    let choice = Choice { schema: declared.clone(), ..Choice::default() };
+    let words = ["key", "topic", "partition", "offset", "timestamp"];
+    let metadata = words.map(|word| (word.to_owned(), Metadata::of(word).expect("it is one"))).to_vec();
+    let choice = Choice { schema: declared.clone(), metadata: metadata.clone(), ..Choice::default() };
     let (_, rows) = Reading::of(broker, &topic, &choice).epoch().await.expect("there are records");
     let [rows] = rows.as_slice() else { panic!("one batch, not {}", rows.len()) };
     assert_eq!(rows.batch.schema(), declared);
     assert_eq!(numbers(std::slice::from_ref(rows)), [1, 4, 6]);
-    assert_eq!(*rows.batch.column(1).as_string::<i32>(), StringArray::from(vec![Some("a"), None, Some("f")]));
+    assert_eq!(*rows.batch.column(1).as_binary::<i32>(), BinaryArray::from(vec![Some(&b"a"[..]), None, Some(b"f")]));
     assert_eq!(rows.batch.column(2).as_string::<i32>().value(2), topic);
     assert_eq!(rows.batch.column(3).as_primitive::<Int32Type>().values(), &[0, 0, 0]);
     assert_eq!(rows.batch.column(4).as_primitive::<Int64Type>().values(), &[0, 3, 5]);
@@ -493,7 +502,7 @@ async fn what_stands_beside_a_value_is_a_column_and_what_is_no_row_is_kept() {
     assert!(rows.bad[0].reason.contains("tombstone"), "{}", rows.bad[0].reason);
 
     let needed = Some(vec!["timestamp".to_owned(), "n".to_owned()]);
-    let choice = Choice { schema: declared, projection: needed, ..Choice::default() };
+    let choice = Choice { schema: declared, metadata, projection: needed, ..Choice::default() };
     let (_, rows) = Reading::of(broker, &topic, &choice).epoch().await.expect("there are records");
     let fields: Vec<String> = rows[0].batch.schema().fields().iter().map(|field| field.name().clone()).collect();
     assert_eq!(fields, ["n", "timestamp"]);

@@ -18,6 +18,8 @@ mod deployments;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod kafka_option_tests;
+#[cfg(test)]
 mod kafka_sink_tests;
 #[cfg(test)]
 mod kafka_tests;

@@ -10,7 +10,7 @@ use braid_kernel::serve::Snapshot;
 use braid_kernel::time::rfc3339;
 use braid_kernel::{Manifest, TableKind, ledger};
 use braid_serve::render;
-use braid_spec::model::{BaseBy, LogKeep, SinkKind, SourceKind};
+use braid_spec::model::{BaseBy, End, Kafka, LogKeep, SinkKind, SourceKind, Start};
 use serde_json::json;
 
 use crate::cli::Output;
@@ -145,7 +145,7 @@ pub fn plan(prepared: &Prepared, output: Output) -> Result<String, Failure> {
     for (name, source) in &deployment.sources {
         let from = match &source.from {
             SourceKind::Files(files) => format!("files {}", files.path),
-            SourceKind::Kafka(kafka) => format!("kafka {}", kafka.subscribe.join(", ")),
+            SourceKind::Kafka(kafka) => format!("kafka {}, {}", kafka.topics, limits(kafka)),
             SourceKind::Socket(socket) => format!("socket {}:{}, through the journal", socket.host, socket.port),
             SourceKind::Http(_) => format!("POST /v1/sources/{name}/records, through the journal"),
             SourceKind::Rate(rate) => format!("{} generated rows a second", rate.rows_per_second),
@@ -179,6 +179,25 @@ pub fn plan(prepared: &Prepared, output: Output) -> Result<String, Failure> {
         text.push_str(&format!("  {name:<20} {:?} of {} to {to}\n", sink.output_mode, sink.from));
     }
     Ok(text)
+}
+
+/// Where a Kafka source begins and ends.
+fn limits(kafka: &Kafka) -> String {
+    let start = match &kafka.start {
+        Start::Earliest => "from the earliest record".to_owned(),
+        Start::Latest => "from the latest record".to_owned(),
+        Start::Offsets(_) => "from given offsets".to_owned(),
+        Start::Time(time) => format!("from {}", rfc3339(*time)),
+        Start::Times(_) => "from given times".to_owned(),
+    };
+    let end = match &kafka.end {
+        None => String::new(),
+        Some(End::Latest) => " to the latest".to_owned(),
+        Some(End::Offsets(_)) => " to given offsets".to_owned(),
+        Some(End::Time(time)) => format!(" to {}", rfc3339(*time)),
+        Some(End::Times(_)) => " to given times".to_owned(),
+    };
+    start + &end
 }
 
 fn state(kind: TableKind) -> &'static str {

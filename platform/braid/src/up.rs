@@ -8,6 +8,7 @@ use braid_kernel::serve::Board;
 use braid_kernel::speed::Until;
 use braid_kernel::{Manifest, Store};
 use braid_serve::{QueryState, QueryStatus, ServeState};
+use braid_spec::model::{Deployment, Source, SourceKind};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
@@ -27,6 +28,7 @@ pub enum Signal {
 /// Runs everything until a signal, or until something fails that does not pass.
 pub async fn up(prepared: Arc<Prepared>) -> Result<Signal, Failure> {
     let deployment = &prepared.deployment;
+    endless(deployment)?;
     let signals = signals()?;
     let Layers { mut speed, base, board, reader, ingest, store, id, run_id } =
         layers(&prepared, Until::Stopped, None).await?;
@@ -84,6 +86,18 @@ pub async fn up(prepared: Arc<Prepared>) -> Result<Signal, Failure> {
     }
     drawing.await.map_err(Failure::runtime)?;
     outcome
+}
+
+/// As in Spark, a source that has an end cannot be a stream.
+fn endless(deployment: &Deployment) -> Result<(), Failure> {
+    let ends = |source: &Source| matches!(&source.from, SourceKind::Kafka(kafka) if kafka.end.is_some());
+    match deployment.sources.iter().find(|(_, source)| ends(source)) {
+        Some((name, _)) => Err(Failure::Invalid(format!(
+            "error: source `{name}` has an end (`ending_…`), and `braid up` runs until it is stopped\n  \
+             = help: use `braid run`, or remove the end"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Processes what is there, writes a base, and returns the manifest.

@@ -56,12 +56,40 @@ pub(crate) struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Its timestamp in milliseconds since the Unix epoch, if it has one.
-    pub(crate) fn timestamp(&self) -> Option<i64> {
-        let mut kind = native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    /// Its timestamp in milliseconds since the Unix epoch, if it has one, and of which type: Spark's −1 for none, 0 for
+    /// when it was made, 1 for when the broker took it.
+    pub(crate) fn timestamp(&self) -> (Option<i64>, i32) {
+        use native::rd_kafka_timestamp_type_t as Type;
+        let mut kind = Type::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: the message is alive as long as the record is.
         let millis = unsafe { native::rd_kafka_message_timestamp(self.message, &mut kind) };
-        (kind != native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE).then_some(millis)
+        match kind {
+            Type::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE => (None, -1),
+            Type::RD_KAFKA_TIMESTAMP_CREATE_TIME => (Some(millis), 0),
+            Type::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => (Some(millis), 1),
+        }
+    }
+
+    /// Its headers, one after the other.
+    pub(crate) fn headers(&self, mut see: impl FnMut(&str, Option<&[u8]>)) {
+        let mut headers = null_mut();
+        // SAFETY: the message is alive as long as the record is; its headers stay its own.
+        let found = unsafe { native::rd_kafka_message_headers(self.message, &mut headers) };
+        if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || headers.is_null() {
+            return;
+        }
+        for index in 0.. {
+            let (mut name, mut value, mut length) = (std::ptr::null(), std::ptr::null(), 0);
+            // SAFETY: the headers are those above; the name is a C string that lives as long as they do.
+            let name = unsafe {
+                let found = native::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut length);
+                if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
+                    return;
+                }
+                CStr::from_ptr(name)
+            };
+            see(&name.to_string_lossy(), bytes(value.cast(), length));
+        }
     }
 }
 

@@ -1,15 +1,15 @@
-//! Kafka records to rows: the value by its format, and beside it what the schema names of Spark's Kafka row.
+//! Kafka records to rows: the value by its format, and the columns that the deployment asks for beside it.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
-    StringBuilder, TimestampMicrosecondArray, TimestampMillisecondArray,
+    ArrayBuilder, ArrayRef, BinaryBuilder, BooleanArray, Int32Array, Int32Builder, Int64Array, ListBuilder,
+    RecordBatch, RecordBatchOptions, StringArray, StringBuilder, StructBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::compute::filter;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use braid_kernel::{BadRecord, Rows, SourceError};
-use braid_spec::model::Format;
+use braid_spec::model::{self, Format, Metadata};
 
 use crate::formats::{Decoder, RECORD_BYTES_MAX, project};
 use crate::kafka_queue::Record;
@@ -17,45 +17,78 @@ use crate::kafka_queue::Record;
 /// A batch ends after so many bytes of bad records.
 const BAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// A column that is not of the record's value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Beside {
-    Key,
-    Topic,
-    Partition,
-    Offset,
-    Timestamp,
-}
-
-impl Beside {
-    /// What a field is, if it has the name and the type of such a column.
-    fn of(field: &Field) -> Option<Self> {
-        match (field.name().as_str(), field.data_type()) {
-            ("key", DataType::Utf8 | DataType::Binary) => Some(Self::Key),
-            ("topic", DataType::Utf8) => Some(Self::Topic),
-            ("partition", DataType::Int32) => Some(Self::Partition),
-            ("offset", DataType::Int64) => Some(Self::Offset),
-            ("timestamp", DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Millisecond, None)) => {
-                Some(Self::Timestamp)
-            }
-            _ => None,
-        }
-    }
-}
-
 /// Where a column of a batch comes from.
 #[derive(Debug)]
 enum Column {
     /// This column of the decoded values.
     Value(usize),
-    Beside(Beside),
+    Topic,
+    Partition,
+    Offset,
+    /// This one of the notes.
+    Noted(usize),
 }
 
-/// Keys of the records that were decoded, in the type of their column.
+/// What is noted of each record that is decoded.
 #[derive(Debug)]
-enum Keys {
-    Text(StringBuilder),
-    Bytes(BinaryBuilder),
+enum Note {
+    Key(BinaryBuilder),
+    Timestamp(TimestampMicrosecondBuilder),
+    TimestampType(Int32Builder),
+    Headers(ListBuilder<StructBuilder>),
+}
+
+impl Note {
+    fn of(metadata: Metadata) -> Option<Self> {
+        match metadata {
+            Metadata::Topic | Metadata::Partition | Metadata::Offset => None,
+            Metadata::Key => Some(Self::Key(BinaryBuilder::new())),
+            Metadata::Timestamp => Some(Self::Timestamp(TimestampMicrosecondBuilder::new())),
+            Metadata::TimestampType => Some(Self::TimestampType(Int32Builder::new())),
+            Metadata::Headers => {
+                let DataType::List(item) = metadata.data_type() else { return None };
+                let DataType::Struct(fields) = item.data_type() else { return None };
+                let parts: Vec<Box<dyn ArrayBuilder>> =
+                    vec![Box::new(StringBuilder::new()), Box::new(BinaryBuilder::new())];
+                Some(Self::Headers(ListBuilder::new(StructBuilder::new(fields.clone(), parts)).with_field(item)))
+            }
+        }
+    }
+
+    fn push(&mut self, record: &Record<'_>) {
+        match self {
+            Self::Key(keys) => keys.append_option(record.key),
+            Self::Timestamp(instants) => {
+                instants.append_option(record.timestamp().0.map(|millis| millis.saturating_mul(1000)));
+            }
+            Self::TimestampType(types) => types.append_value(record.timestamp().1),
+            Self::Headers(lists) => {
+                let mut any = false;
+                record.headers(|name, value| {
+                    let header = lists.values();
+                    if let Some(names) = header.field_builder::<StringBuilder>(0) {
+                        names.append_value(name);
+                    }
+                    if let Some(values) = header.field_builder::<BinaryBuilder>(1) {
+                        values.append_option(value);
+                    }
+                    header.append(true);
+                    any = true;
+                });
+                // As in Spark, null where there is none.
+                lists.append(any);
+            }
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Key(keys) => Arc::new(keys.finish()),
+            Self::Timestamp(instants) => Arc::new(instants.finish()),
+            Self::TimestampType(types) => Arc::new(types.finish()),
+            Self::Headers(lists) => Arc::new(lists.finish()),
+        }
+    }
 }
 
 /// Builds batches of one partition's rows at a time.
@@ -64,12 +97,10 @@ pub(crate) struct RowsBuilder {
     decoder: Decoder,
     schema: SchemaRef,
     columns: Vec<Column>,
+    raw: bool,
     blank_is_bad: bool,
-    key_required: bool,
-    keys: Option<Keys>,
-    /// In milliseconds since the Unix epoch.
-    timestamps: Option<Vec<Option<i64>>>,
-    /// Of the records that keys and timestamps stand for: the decoder may refuse some of them later.
+    notes: Vec<Note>,
+    /// Of the records that were noted: the decoder may refuse some of them later.
     offsets: Vec<i64>,
     bad: Vec<BadRecord>,
     bad_bytes: usize,
@@ -80,44 +111,38 @@ pub(crate) struct RowsBuilder {
 }
 
 impl RowsBuilder {
-    /// For values of a format, in a schema whose last columns may be `key`, `topic`, `partition`, `offset` and `timestamp`.
+    /// For values of a source's format, in its schema, whose columns are those of the value and these.
     pub(crate) fn new(
-        format: &Format,
-        declared: &SchemaRef,
+        spec: &model::Source,
+        metadata: &[(String, Metadata)],
         projection: Option<&[String]>,
         batch_rows: usize,
     ) -> Result<Self, SourceError> {
-        let fields = declared.fields();
-        let beside = fields.iter().rev().take_while(|field| Beside::of(field).is_some()).count();
-        let (of_value, beside) = fields.split_at(fields.len() - beside);
-        let of_value: SchemaRef = Arc::new(Schema::new(of_value.to_vec()));
-        let decoder = Decoder::headless(format, &of_value, projection, batch_rows)?;
-        let schema = project(declared, projection);
-        let columns: Vec<Column> = schema
-            .fields()
-            .iter()
-            .filter_map(|field| {
-                if !beside.contains(field) {
-                    return decoder.schema().index_of(field.name()).ok().map(Column::Value);
+        let beside = |name: &str| metadata.iter().find(|(column, _)| column == name).map(|(_, metadata)| *metadata);
+        let of_value = spec.schema.fields().iter().filter(|field| beside(field.name()).is_none());
+        let of_value: SchemaRef = Arc::new(Schema::new(of_value.cloned().collect::<Vec<_>>()));
+        let decoder = Decoder::headless(&spec.format, &of_value, projection, batch_rows)?;
+        let schema = project(&spec.schema, projection);
+        let (mut columns, mut notes) = (Vec::new(), Vec::new());
+        for field in schema.fields() {
+            columns.push(match beside(field.name()) {
+                None => Column::Value(decoder.schema().index_of(field.name()).map_err(misfit)?),
+                Some(Metadata::Topic) => Column::Topic,
+                Some(Metadata::Partition) => Column::Partition,
+                Some(Metadata::Offset) => Column::Offset,
+                Some(metadata) => {
+                    notes.extend(Note::of(metadata));
+                    Column::Noted(notes.len() - 1)
                 }
-                Beside::of(field).map(Column::Beside)
-            })
-            .collect();
-        let needs =
-            |wanted: Beside| columns.iter().any(|column| matches!(column, Column::Beside(found) if *found == wanted));
-        let key = schema.field_with_name("key").ok();
-        let keys = needs(Beside::Key).then(|| match key.map(Field::data_type) {
-            Some(DataType::Utf8) => Keys::Text(StringBuilder::new()),
-            _ => Keys::Bytes(BinaryBuilder::new()),
-        });
+            });
+        }
         Ok(Self {
-            key_required: keys.is_some() && key.is_some_and(|key| !key.is_nullable()),
-            timestamps: needs(Beside::Timestamp).then(Vec::new),
-            blank_is_bad: *format != Format::Text,
+            raw: spec.format == Format::Raw,
+            blank_is_bad: spec.format != Format::Text,
             decoder,
             schema,
             columns,
-            keys,
+            notes,
             offsets: Vec::new(),
             bad: Vec::new(),
             bad_bytes: 0,
@@ -147,9 +172,13 @@ impl RowsBuilder {
         self.decoder.full() || self.bad.len() >= self.batch_rows || self.bad_bytes >= BAD_BYTES_MAX
     }
 
-    /// Decodes one record. One without a value cannot be a row.
+    /// Decodes one record. One without a value cannot be a row, but as it is.
     #[inline]
     pub(crate) fn record(&mut self, record: &Record<'_>) {
+        if self.raw && record.value.is_none_or(|value| value.len() <= RECORD_BYTES_MAX) {
+            self.note(record);
+            return self.decoder.raw_record(record.offset, record.value);
+        }
         let Some(value) = record.value else {
             return self.divert(record, "the value is null (a tombstone), and a row needs one".into());
         };
@@ -159,34 +188,17 @@ impl RowsBuilder {
         if self.blank_is_bad && value.iter().all(u8::is_ascii_whitespace) {
             return self.divert(record, "the value is empty".into());
         }
-        if (self.keys.is_some() || self.timestamps.is_some()) && !self.note(record) {
-            return;
-        }
+        self.note(record);
         self.decoder.record(record.offset, value);
     }
 
-    /// Notes what stands beside the value; `false` where that makes the record a bad one.
-    fn note(&mut self, record: &Record<'_>) -> bool {
-        if self.key_required && record.key.is_none() {
-            self.divert(record, "column `key`: expected a key, found none".into());
-            return false;
+    /// Notes what stands beside the value.
+    #[inline]
+    fn note(&mut self, record: &Record<'_>) {
+        if !self.notes.is_empty() {
+            self.notes.iter_mut().for_each(|note| note.push(record));
+            self.offsets.push(record.offset);
         }
-        match &mut self.keys {
-            Some(Keys::Text(keys)) => match record.key.map(str::from_utf8).transpose() {
-                Ok(key) => keys.append_option(key),
-                Err(_) => {
-                    self.divert(record, "column `key`: expected a string, found invalid UTF-8".into());
-                    return false;
-                }
-            },
-            Some(Keys::Bytes(keys)) => keys.append_option(record.key),
-            None => {}
-        }
-        if let Some(timestamps) = &mut self.timestamps {
-            timestamps.push(record.timestamp());
-        }
-        self.offsets.push(record.offset);
-        true
     }
 
     #[cold]
@@ -219,52 +231,29 @@ impl RowsBuilder {
 
     /// The batch with the columns that are not of the value.
     fn beside(&mut self, rows: &Rows) -> Result<RecordBatch, SourceError> {
-        let count = rows.offsets.len();
-        let noted = std::mem::take(&mut self.offsets);
-        let keys: Option<ArrayRef> = self.keys.as_mut().map(|keys| match keys {
-            Keys::Text(keys) => Arc::new(keys.finish()) as ArrayRef,
-            Keys::Bytes(keys) => Arc::new(keys.finish()) as ArrayRef,
-        });
-        let timestamps = self.timestamps.as_mut().map(std::mem::take);
         if self.columns.iter().all(|column| matches!(column, Column::Value(_))) {
             return Ok(rows.batch.clone());
         }
-        let kept = |noted_column: ArrayRef| -> Result<ArrayRef, SourceError> {
-            if noted.len() == count {
-                return Ok(noted_column);
-            }
+        let count = rows.offsets.len();
+        let offsets = std::mem::take(&mut self.offsets);
+        let mut noted: Vec<ArrayRef> = self.notes.iter_mut().map(Note::finish).collect();
+        if offsets.len() != count && !noted.is_empty() {
             let mut remaining = rows.offsets.values().iter().peekable();
-            let kept: BooleanArray = noted.iter().map(|offset| Some(remaining.next_if_eq(&offset).is_some())).collect();
-            filter(&noted_column, &kept).map_err(misfit)
-        };
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
-        for (column, field) in self.columns.iter().zip(self.schema.fields()) {
-            columns.push(match column {
-                Column::Value(index) => rows.batch.column(*index).clone(),
-                Column::Beside(Beside::Key) => kept(keys.clone().expect("keys are noted where the column is needed"))?,
-                Column::Beside(Beside::Topic) => {
-                    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&*self.topic, count)))
-                }
-                Column::Beside(Beside::Partition) => Arc::new(Int32Array::from_value(self.partition, count)),
-                Column::Beside(Beside::Offset) => Arc::new(rows.offsets.clone()),
-                Column::Beside(Beside::Timestamp) => {
-                    let millis = timestamps.as_deref().unwrap_or_default();
-                    kept(match field.data_type() {
-                        DataType::Timestamp(TimeUnit::Millisecond, _) => {
-                            Arc::new(millis.iter().copied().collect::<TimestampMillisecondArray>())
-                        }
-                        _ => Arc::new(
-                            millis
-                                .iter()
-                                .map(|millis| millis.map(|millis| millis.saturating_mul(1000)))
-                                .collect::<TimestampMicrosecondArray>(),
-                        ),
-                    })?
-                }
-            });
+            let kept: BooleanArray =
+                offsets.iter().map(|offset| Some(remaining.next_if_eq(&offset).is_some())).collect();
+            noted = noted.iter().map(|column| filter(column, &kept)).collect::<Result<_, _>>().map_err(misfit)?;
         }
+        let columns = self.columns.iter().map(|column| -> ArrayRef {
+            match column {
+                Column::Value(index) => rows.batch.column(*index).clone(),
+                Column::Topic => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&*self.topic, count))),
+                Column::Partition => Arc::new(Int32Array::from_value(self.partition, count)),
+                Column::Offset => Arc::new(rows.offsets.clone()),
+                Column::Noted(index) => noted[*index].clone(),
+            }
+        });
         let options = RecordBatchOptions::new().with_row_count(Some(count));
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(misfit)
+        RecordBatch::try_new_with_options(self.schema.clone(), columns.collect(), &options).map_err(misfit)
     }
 }
 

@@ -17,9 +17,11 @@ use tokio::sync::mpsc;
 
 use crate::SourceContext;
 use crate::kafka::{Outage, Watch, blocking, configuration, hopeless};
-use crate::kafka_plan::{Loss, Partition, Planner, bounds, trouble};
+use crate::kafka_loss::Loss;
+use crate::kafka_plan::{Planner, bounds, trouble};
 use crate::kafka_queue::{Event, Queue};
 use crate::kafka_rows::RowsBuilder;
+use crate::kafka_topics::Partition;
 
 /// Fetched records that wait to be read, over all partitions. With four partitions, four times as much took about an
 /// eighth more processor time per record.
@@ -64,8 +66,8 @@ pub(crate) fn open(
     context: &SourceContext,
 ) -> Result<KafkaSource, SourceError> {
     let config = configuration(&kafka.brokers, &DEFAULTS, &kafka.client, &PROMISES).map_err(SourceError::Fatal)?;
-    let rows = RowsBuilder::new(&spec.format, &spec.schema, context.projection.as_deref(), context.batch_rows)?;
-    let planner = Planner::new(&context.name, kafka.clone(), config.clone(), context.epoch_rows);
+    let rows = RowsBuilder::new(spec, &kafka.metadata, context.projection.as_deref(), context.batch_rows)?;
+    let planner = Planner::new(&context.name, kafka.clone(), config.clone(), context.epoch_rows, context.ends)?;
     let reader = Reader {
         source: context.name.clone(),
         sized_by_user: kafka.client.contains_key("queued.max.messages.kbytes"),

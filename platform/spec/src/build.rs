@@ -1,6 +1,6 @@
 //! Right values made into a deployment, with the checks that need one entry only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,24 +9,12 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use crate::diagnostics::Diagnostic;
 use crate::keys::SOURCE_KINDS;
 use crate::model::{
-    Csv, Format, Kafka, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Sink, SinkKind, Source,
-    SourceKind, StartingOffsets, StaticTable, Watermark,
+    Csv, Format, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Sink, SinkKind, Source, SourceKind,
+    StaticTable, Watermark,
 };
-use crate::source_map::{SourceMap, join};
+use crate::source_map::SourceMap;
 use crate::suggest::did_you_mean;
 use crate::value::Fields;
-
-/// The columns of a Kafka record that a schema may name beside those of the value.
-const KAFKA_COLUMNS: &[&str] = &["key", "topic", "partition", "offset", "timestamp"];
-
-/// Options of the Kafka client that Braid sets itself, and what to use in their place.
-const KAFKA_OWNED: &[(&str, &str)] = &[
-    ("bootstrap.servers", "say `brokers`"),
-    ("metadata.broker.list", "say `brokers`"),
-    ("auto.offset.reset", "say `starting_offsets`"),
-    ("enable.auto.commit", "leave it out: offsets are kept in the manifest"),
-    ("enable.auto.offset.store", "leave it out: offsets are kept in the manifest"),
-];
 
 /// Schemes of a store.
 const STORE_SCHEMES: &[&str] = &["file", "s3", "gs", "az", "memory"];
@@ -112,7 +100,7 @@ impl Builder<'_> {
     }
 
     pub(crate) fn source(&mut self, fields: &Fields) -> Source {
-        let from = self.source_kind(fields);
+        let mut from = self.source_kind(fields);
         let (default, in_files) = match from {
             SourceKind::Files(_) => (None, true),
             SourceKind::Kafka(_) => (None, false),
@@ -120,7 +108,6 @@ impl Builder<'_> {
             SourceKind::Http(_) => (Some(Format::Json), false),
             SourceKind::Rate(_) | SourceKind::RateMicroBatch(_) => (Some(Format::Native), false),
         };
-        let extra = if matches!(from, SourceKind::Kafka(_)) { KAFKA_COLUMNS } else { &[] };
         let known_kind = SOURCE_KINDS.iter().any(|kind| fields.has(kind));
         let generated = matches!(from, SourceKind::Rate(_) | SourceKind::RateMicroBatch(_));
         let (format, schema) = if generated && known_kind {
@@ -134,9 +121,16 @@ impl Builder<'_> {
             }
             (Format::Native, rate_schema())
         } else {
-            let format = self.format(fields, default.filter(|_| known_kind), in_files || !known_kind);
-            let schema = self.schema(fields, "a source", &format, extra);
-            (format, schema)
+            let raw = !known_kind || matches!(from, SourceKind::Kafka(_));
+            let format = self.format(fields, default.filter(|_| known_kind), in_files || !known_kind, raw);
+            let schema = self.schema(fields, "a source", &format);
+            match &mut from {
+                SourceKind::Kafka(kafka) => {
+                    let schema = self.with_metadata(fields, kafka, &format, &schema);
+                    (format, schema)
+                }
+                _ => (format, schema),
+            }
         };
         Source {
             from,
@@ -151,67 +145,11 @@ impl Builder<'_> {
         }
     }
 
-    pub(crate) fn kafka(&mut self, fields: &Fields) -> Kafka {
-        let subscribe = fields.list("subscribe");
-        self.no_repeats(&subscribe, &fields.path_of("subscribe"), "the topic");
-        let starting_offsets = fields.offsets("starting_offsets");
-        if let (StartingOffsets::Given(topics), false) = (&starting_offsets, fields.is_bad("subscribe")) {
-            for topic in topics.keys().filter(|topic| !subscribe.contains(topic)) {
-                let path = join(&fields.path_of("starting_offsets"), topic);
-                let hint = did_you_mean(topic, subscribe.iter().map(String::as_str));
-                let mistake = self.map.at_key(&path, "offsets for a topic that is not subscribed");
-                self.mistakes.push(mistake.hint(hint));
-            }
-        }
-        Kafka {
-            brokers: self.brokers(fields),
-            subscribe,
-            starting_offsets,
-            max_offsets_per_trigger: fields.whole_maybe("max_offsets_per_trigger"),
-            fail_on_data_loss: fields.flag("fail_on_data_loss"),
-            client: self.client(fields),
-        }
-    }
-
-    fn brokers(&mut self, fields: &Fields) -> String {
-        let brokers = fields.text("brokers");
-        if fields.text_maybe("brokers").is_some() && crate::address::check_brokers(&brokers).is_err() {
-            let expected = Some("`host:port`, several with commas".to_owned());
-            self.wrong(&fields.path_of("brokers"), "this is no list of brokers", expected, None);
-        }
-        brokers
-    }
-
-    fn client(&mut self, fields: &Fields) -> BTreeMap<String, String> {
-        let client = fields.pairs("client");
-        for (option, advice) in KAFKA_OWNED {
-            if client.contains_key(*option) {
-                let path = self.option_path(fields, option);
-                let mistake = self.map.at_key(&path, format!("`{option}` is set by Braid"));
-                self.mistakes.push(mistake.hint(Some(*advice)));
-            }
-        }
-        let inner = fields.path_of("client");
-        for option in fields.dotted.keys().filter(|option| self.map.has(&join(&inner, option))) {
-            let mistake = self.map.at_key(&join(&inner, option), format!("`{option}` stands beside `client` too"));
-            self.mistakes.push(mistake.hint(Some("remove one of the two")));
-        }
-        client
-    }
-
-    fn option_path(&self, fields: &Fields, option: &str) -> String {
-        [option.to_owned(), format!("kafka.{option}"), format!("client.{option}")]
-            .iter()
-            .map(|key| fields.path_of(key))
-            .find(|path| self.map.has(path))
-            .unwrap_or_else(|| fields.path.clone())
-    }
-
-    fn format(&mut self, fields: &Fields, default: Option<Format>, in_files: bool) -> Format {
+    fn format(&mut self, fields: &Fields, default: Option<Format>, in_files: bool, raw: bool) -> Format {
         let Some(choice) = fields.fields("format") else {
             if !fields.has("format") && default.is_none() {
                 let mistake = self.map.at_key(&fields.path, "a source needs the key `format`");
-                self.mistakes.push(mistake.expected("`format`: one of `json`, `csv`, `text`, `parquet`"));
+                self.mistakes.push(mistake.expected("`format`: one of `json`, `csv`, `text`, `parquet`, `raw`"));
             }
             // `Native` checks no schema: a missing format is one mistake, not two.
             return default.unwrap_or(Format::Native);
@@ -223,10 +161,16 @@ impl Builder<'_> {
             let expected = Some("one of `json`, `csv`, `text`".to_owned());
             self.wrong(&fields.path_of("format"), "Parquet is read from files only", expected, None);
         }
+        if choice.has("raw") && !raw {
+            let expected = Some("one of `json`, `csv`, `text`, `parquet`".to_owned());
+            let hint = Some("lines are `text`".to_owned());
+            self.wrong(&fields.path_of("format"), "raw records are read from Kafka only", expected, hint);
+        }
         match () {
             () if choice.has("json") => Format::Json,
             () if choice.has("text") => Format::Text,
             () if choice.has("parquet") => Format::Parquet,
+            () if choice.has("raw") => Format::Raw,
             () => Format::Native,
         }
     }
@@ -249,10 +193,17 @@ impl Builder<'_> {
         Csv { header, delimiter, quote, null_value: csv.text_maybe("null_value") }
     }
 
-    fn schema(&mut self, fields: &Fields, what: &str, format: &Format, extra: &[&str]) -> SchemaRef {
+    fn schema(&mut self, fields: &Fields, what: &str, format: &Format) -> SchemaRef {
         let schema = fields.columns("schema");
         match (format, schema) {
             (Format::Native, schema) => schema.unwrap_or_else(|| Arc::new(Schema::empty())),
+            (Format::Raw, schema) => {
+                if schema.is_some() || fields.is_bad("schema") {
+                    let mistake = self.map.at_key(&fields.path_of("schema"), "raw records have their own columns");
+                    self.mistakes.push(mistake.hint(Some("remove it; say in a view what the bytes mean")));
+                }
+                Arc::new(Schema::new(vec![Field::new("value", DataType::Binary, true)]))
+            }
             (Format::Text, None) if !fields.has("schema") => text_schema(),
             (_, None) => {
                 if !fields.has("schema") {
@@ -264,12 +215,7 @@ impl Builder<'_> {
                 Arc::new(Schema::empty())
             }
             (Format::Text, Some(schema)) => {
-                let values: Vec<&Field> = schema
-                    .fields()
-                    .iter()
-                    .map(AsRef::as_ref)
-                    .filter(|field| !extra.contains(&field.name().as_str()))
-                    .collect();
+                let values: Vec<&Field> = schema.fields().iter().map(AsRef::as_ref).collect();
                 if !matches!(values.as_slice(), [one] if one.data_type() == &DataType::Utf8) {
                     let mistake = self.map.at_key(&fields.path_of("schema"), "text has one column, and it is a string");
                     self.mistakes.push(mistake.expected("`{value: string}`, or no `schema`"));
@@ -310,10 +256,10 @@ impl Builder<'_> {
     }
 
     pub(crate) fn table(&mut self, fields: &Fields) -> StaticTable {
-        let format = self.format(fields, Some(Format::Native), true);
+        let format = self.format(fields, Some(Format::Native), true, false);
         StaticTable {
             path: fields.fields("file").map(|file| file.text("path")).unwrap_or_default(),
-            schema: self.schema(fields, "a table", &format, &[]),
+            schema: self.schema(fields, "a table", &format),
             format,
             refresh: fields.duration_maybe("refresh"),
         }

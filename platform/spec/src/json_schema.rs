@@ -112,13 +112,32 @@ fn shape(shape: &Shape) -> Value {
             let words: Vec<&str> = FORMATS.names().collect();
             json!({"anyOf": [or_environment(json!({"enum": words})), object(&FORMATS)]})
         }
-        Shape::Offsets => json!({"anyOf": [
-            or_environment(json!({"enum": ["earliest", "latest"]})),
-            {"type": "object", "additionalProperties": {
+        Shape::PerPartition { words, least, .. } => {
+            let map = json!({"type": "object", "additionalProperties": {
                 "type": "object",
-                "patternProperties": {"^[0-9]+$": or_environment(json!({"type": "integer", "minimum": -2}))},
+                "patternProperties": {"^[0-9]+$": or_environment(json!({"type": "integer", "minimum": least}))},
                 "additionalProperties": false,
-            }},
-        ]}),
+            }});
+            match words {
+                [] => map,
+                _ => json!({"anyOf": [or_environment(json!({"enum": words})), map]}),
+            }
+        }
+        Shape::Partitions => json!({
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {
+                "type": "array",
+                "items": or_environment(json!({"type": "integer", "minimum": 0, "maximum": i32::MAX})),
+                "minItems": 1,
+            },
+        }),
+        Shape::NamedWords(words) => {
+            let word = or_environment(json!({"enum": words}));
+            json!({"anyOf": [
+                {"type": "array", "items": word},
+                {"type": "object", "additionalProperties": word},
+            ]})
+        }
     }
 }

@@ -3,8 +3,8 @@
 
 use Need::{Default, Must, Optional};
 use Shape::{
-    Address, Character, Columns, Duration, Flag, Format, Group, Many, Named, Offsets, OneOrMany, Pairs, Size, Text,
-    Whole, Word,
+    Address, Character, Columns, Duration, Flag, Format, Group, Many, Named, NamedWords, OneOrMany, Pairs, Partitions,
+    PerPartition, Size, Text, Whole, Word,
 };
 
 /// A key of a map.
@@ -57,8 +57,17 @@ pub(crate) enum Shape {
     Columns,
     /// A word, or a map with the word as its only key and options below.
     Format,
-    /// `earliest`, `latest`, or a map from topics to maps from partitions to offsets.
-    Offsets,
+    /// One of these words, if there are any, or a map from topics to maps from partitions to numbers of at least so much.
+    PerPartition {
+        words: &'static [&'static str],
+        least: i64,
+        /// What a number is.
+        number: &'static str,
+    },
+    /// A map from topics to lists of partitions.
+    Partitions,
+    /// A list of such words, or a map from names to them.
+    NamedWords(&'static [&'static str]),
 }
 
 /// Which names are allowed.
@@ -77,6 +86,8 @@ pub(crate) struct Keys {
     pub keys: &'static [Key],
     /// Exactly one of these must be there.
     pub one_of: &'static [&'static str],
+    /// What that one says.
+    pub choice: &'static str,
     /// Whether other keys are allowed if they have a dot; they are passed on.
     pub dotted: bool,
 }
@@ -86,8 +97,11 @@ const fn key(name: &'static str, shape: Shape, need: Need, doc: &'static str) ->
 }
 
 const fn keys(what: &'static str, keys: &'static [Key]) -> Keys {
-    Keys { what, keys, one_of: &[], dotted: false }
+    Keys { what, keys, one_of: &[], choice: KIND, dotted: false }
 }
+
+/// What a key of `one_of` mostly says.
+pub(crate) const KIND: &str = "kind";
 
 impl Keys {
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
@@ -96,6 +110,7 @@ impl Keys {
 }
 
 const WHOLE: Shape = Whole { min: 1, max: i64::MAX as u64 };
+const MILLIS: Shape = Whole { min: 0, max: i64::MAX as u64 };
 const SOME_TIME: Shape = Duration { min_ms: 1 };
 const SOME_BYTES: Shape = Size { min: 1 };
 
@@ -166,6 +181,7 @@ static SOURCE: Keys = Keys {
         ),
     ],
     one_of: SOURCE_KINDS,
+    choice: KIND,
     dotted: false,
 };
 
@@ -211,19 +227,81 @@ static KAFKA: Keys = Keys {
     what: "a Kafka source",
     keys: &[
         key("brokers", Text, Must, "`host:port`, several with commas."),
-        key("subscribe", OneOrMany, Must, "The topic, or a list of them."),
+        key("subscribe", OneOrMany, Optional, "The topic, or a list of them. Or `subscribe_pattern`, or `assign`."),
+        key("subscribe_pattern", Text, Optional, "A regular expression; topics whose whole name matches are read."),
+        key("assign", Partitions, Optional, "The only partitions to read, per topic: `{topic: [0, 1]}`."),
         key(
             "starting_offsets",
-            Offsets,
-            Default("latest"),
-            "Where the first start begins: earliest, latest, or offsets per topic and partition (-2 is earliest, -1 latest). A restart goes on where it was.",
+            PerPartition { words: &["earliest", "latest"], least: -2, number: "an offset; -2 is earliest, -1 latest" },
+            Optional,
+            "Where the first start begins: earliest, latest, or offsets per topic and partition (-2 is earliest, -1 latest). `latest` if it is not given, `earliest` with an end. A restart goes on where it was.",
+        ),
+        key(
+            "starting_offsets_by_timestamp",
+            PerPartition { words: &[], least: 0, number: "a time in milliseconds since 1970" },
+            Optional,
+            "Where the first start begins: per topic and partition, at the first record from this time on. Goes before `starting_offsets`.",
+        ),
+        key(
+            "starting_timestamp",
+            MILLIS,
+            Optional,
+            "Where the first start begins: in every partition at the first record from this time on, in milliseconds since 1970. Goes before the other two.",
+        ),
+        key(
+            "starting_offsets_by_timestamp_strategy",
+            Word(&["error", "latest"]),
+            Default("error"),
+            "What to do where a partition has no record from the starting time on: stop, or begin at the end.",
+        ),
+        key(
+            "ending_offsets",
+            PerPartition { words: &["latest"], least: -1, number: "an offset; -1 is latest" },
+            Optional,
+            "Where `braid run` ends: what is there when it begins, or offsets per topic and partition, exclusive (-1 is latest). `braid up` has no end.",
+        ),
+        key(
+            "ending_offsets_by_timestamp",
+            PerPartition { words: &[], least: 0, number: "a time in milliseconds since 1970" },
+            Optional,
+            "Where `braid run` ends: per topic and partition, before the first record from this time on. Goes before `ending_offsets`.",
+        ),
+        key(
+            "ending_timestamp",
+            MILLIS,
+            Optional,
+            "Where `braid run` ends: in every partition before the first record from this time on, in milliseconds since 1970. Goes before the other two.",
         ),
         key("max_offsets_per_trigger", WHOLE, Optional, "At most so many records in an epoch, over all partitions."),
+        key(
+            "min_offsets_per_trigger",
+            WHOLE,
+            Optional,
+            "An epoch waits until so many records are there, but not longer than `max_trigger_delay`. `braid run` does not wait.",
+        ),
+        key(
+            "max_trigger_delay",
+            SOME_TIME,
+            Optional,
+            "How long an epoch may wait for `min_offsets_per_trigger`. `15m` if it is not given.",
+        ),
         key(
             "fail_on_data_loss",
             Flag,
             Default("true"),
             "Whether the query stops when records are gone before they were read.",
+        ),
+        key(
+            "metadata",
+            NamedWords(KAFKA_METADATA),
+            Optional,
+            "Columns beside those of the value: a list such as `[key, offset]`, or a map from columns to what they hold, such as `{written_at: timestamp}`.",
+        ),
+        key(
+            "include_headers",
+            Flag,
+            Default("false"),
+            "Whether rows have the column `headers`: an array of keys and values, null without headers.",
         ),
         key(
             "client",
@@ -232,9 +310,13 @@ static KAFKA: Keys = Keys {
             "Options passed on to the client, e.g. `fetch.max.bytes`. A key with a dot may also stand beside `brokers`.",
         ),
     ],
-    one_of: &[],
+    one_of: &["subscribe", "subscribe_pattern", "assign"],
+    choice: "topics",
     dotted: true,
 };
+
+/// What a Kafka record has beside its value.
+const KAFKA_METADATA: &[&str] = &["key", "topic", "partition", "offset", "timestamp", "timestamp_type", "headers"];
 
 static SOCKET: Keys = keys(
     "a socket",
@@ -264,13 +346,13 @@ static RATE_MICRO_BATCH: Keys = keys(
         key("num_partitions", Whole { min: 1, max: 1024 }, Default("1"), "Over how many partitions."),
         key(
             "start_timestamp",
-            Whole { min: 0, max: i64::MAX as u64 },
+            MILLIS,
             Default("0"),
             "The timestamp of the first epoch's rows, in milliseconds since 1970.",
         ),
         key(
             "advance_millis_per_batch",
-            Whole { min: 0, max: i64::MAX as u64 },
+            MILLIS,
             Default("1000"),
             "How many milliseconds later the next epoch's rows are.",
         ),
@@ -380,6 +462,7 @@ static SINK: Keys = Keys {
         key("memory", Group(&MEMORY), Optional, "Kept in memory and queryable under the sink's name."),
     ],
     one_of: &["console", "parquet", "kafka", "memory"],
+    choice: KIND,
     dotted: false,
 };
 
@@ -402,6 +485,7 @@ static KAFKA_SINK: Keys = Keys {
         ),
     ],
     one_of: &[],
+    choice: KIND,
     dotted: true,
 };
 
@@ -417,8 +501,15 @@ pub(crate) static FORMATS: Keys = Keys {
         key("csv", Group(&CSV), Optional, "Comma-separated values."),
         key("text", Group(&NO_OPTIONS), Optional, "One column, `value`: the line."),
         key("parquet", Group(&NO_OPTIONS), Optional, "Parquet files."),
+        key(
+            "raw",
+            Group(&NO_OPTIONS),
+            Optional,
+            "From Kafka only: the bytes as they are, in Spark's columns `key`, `value`, `topic`, `partition`, `offset`, `timestamp` and `timestamp_type`; with `metadata`, `value` and those.",
+        ),
     ],
-    one_of: &["json", "csv", "text", "parquet"],
+    one_of: &["json", "csv", "text", "parquet", "raw"],
+    choice: KIND,
     dotted: false,
 };
 

@@ -7,6 +7,7 @@
 
 mod address;
 mod build;
+mod build_kafka;
 mod build_source;
 mod check;
 mod columns;
@@ -18,6 +19,7 @@ mod layout;
 pub mod model;
 mod node;
 mod read;
+mod read_kafka;
 mod source_map;
 mod suggest;
 mod units;

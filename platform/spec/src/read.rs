@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use crate::columns;
 use crate::diagnostics::{Diagnostic, MISTAKES_MAX};
 use crate::env;
-use crate::keys::{FORMATS, Keys, Names, Need, Shape};
-use crate::model::StartingOffsets;
+use crate::keys::{FORMATS, KIND, Keys, Names, Need, Shape};
 use crate::node::{Class, Entry, Kind, Node, Place, Scalar};
 use crate::source_map::{SourceMap, join};
 use crate::suggest::{did_you_mean, nearest};
 use crate::units;
-use crate::value::{Fields, Value};
+use crate::value::{Fields, Value, WordOrMap};
 
 /// A value is quoted in a message up to this length.
 const SHOWN_CHARS_MAX: usize = 60;
@@ -97,7 +96,14 @@ fn wanted(shape: &Shape) -> String {
         Shape::Pairs => "a map from options to text, numbers, or true and false".into(),
         Shape::Columns => "a map from columns to types, such as `{id: long, name: string}`".into(),
         Shape::Format => format!("{}, or a map such as `{{csv: {{delimiter: \";\"}}}}`", one_of(FORMATS.names())),
-        Shape::Offsets => "`earliest`, `latest`, or a map such as `{topic: {0: 23, 1: -2}}`".into(),
+        Shape::PerPartition { words, least, number } => {
+            let map = format!("a map such as `{{topic: {{0: 23, 1: {least}}}}}`, each number {number}");
+            if words.is_empty() { map } else { format!("{}, or {map}", one_of(words.iter().copied())) }
+        }
+        Shape::Partitions => "a map from topics to lists of partitions, such as `{topic: [0, 1]}`".into(),
+        Shape::NamedWords(words) => {
+            format!("a list, or a map from columns, of {}", and(words.iter().copied()))
+        }
     }
 }
 
@@ -132,7 +138,7 @@ pub(crate) fn shown(text: &str, environment: Option<&env::Substitution>) -> Stri
     format!("`{}`", cut.replace("\\\"", "\"").replace("\\'", "'"))
 }
 
-fn found(node: &Node) -> String {
+pub(crate) fn found(node: &Node) -> String {
     match &node.kind {
         Kind::Nothing => "nothing".into(),
         Kind::List(list) if list.is_empty() => "an empty list".into(),
@@ -168,7 +174,7 @@ impl Reader<'_> {
         }
     }
 
-    fn wrong(&mut self, node: &Node, path: &str, shape: &Shape, hint: Option<String>) -> Value {
+    pub(crate) fn wrong(&mut self, node: &Node, path: &str, shape: &Shape, hint: Option<String>) -> Value {
         if !matches!(node.kind, Kind::Broken) {
             let message = format!("`{}` is {}", last_key(path), found(node));
             let mistake = match node.kind {
@@ -198,7 +204,10 @@ impl Reader<'_> {
                 Value::Fields(self.fields(&[entry], path, key, &FORMATS))
             }
             (Shape::Format, Kind::Map(entries)) => Value::Fields(self.fields(entries, path, key, &FORMATS)),
-            (Shape::Offsets, Kind::Map(entries)) => self.offsets(entries, path),
+            (Shape::PerPartition { .. }, Kind::Map(entries)) => self.per_partition(entries, path, shape),
+            (Shape::Partitions, Kind::Map(entries)) if !entries.is_empty() => self.partitions(entries, path),
+            (Shape::NamedWords(words), Kind::List(list)) => self.listed_words(list, path, words),
+            (Shape::NamedWords(words), Kind::Map(entries)) => self.named_words(entries, path, words),
             (Shape::Many, Kind::List(list)) => self.list(list, path),
             (Shape::OneOrMany, Kind::List(list)) if !list.is_empty() => self.list(list, path),
             (Shape::OneOrMany, Kind::Scalar(_)) => match self.name(node, path, shape) {
@@ -258,14 +267,19 @@ impl Reader<'_> {
         match (keys.one_of, kinds.as_slice()) {
             ([], _) | (_, [_]) => {}
             (_, []) => {
-                let mistake = self.map.at(at, &path, format!("{} without its kind", keys.what));
+                let mistake = self.map.at(at, &path, format!("{} without its {}", keys.what, keys.choice));
                 self.mistakes.push(mistake.expected(one_of(keys.one_of.iter().copied())));
             }
             (_, [first, others @ ..]) => {
                 for other in others {
-                    let message = format!("{} is `{first}` already and cannot be `{other}` too", keys.what);
+                    let (message, hint) = if keys.choice == KIND {
+                        let message = format!("{} is `{first}` already and cannot be `{other}` too", keys.what);
+                        (message, Some("make two of it, each with its own name"))
+                    } else {
+                        let message = format!("{} has `{first}` already and cannot have `{other}` too", keys.what);
+                        (message, Some("remove one of them"))
+                    };
                     let mistake = self.map.at(seen[other], &join(&path, other), message);
-                    let hint = Some("make two of it, each with its own name");
                     self.mistakes
                         .push(mistake.expected(format!("exactly {}", one_of(keys.one_of.iter().copied()))).hint(hint));
                 }
@@ -305,7 +319,13 @@ impl Reader<'_> {
         }
     }
 
-    fn repeated<'k>(&mut self, seen: &mut BTreeMap<&'k str, Place>, key: &'k str, place: Place, path: &str) -> bool {
+    pub(crate) fn repeated<'k>(
+        &mut self,
+        seen: &mut BTreeMap<&'k str, Place>,
+        key: &'k str,
+        place: Place,
+        path: &str,
+    ) -> bool {
         let Some(first) = seen.get(key) else {
             seen.insert(key, place);
             return false;
@@ -441,52 +461,10 @@ impl Reader<'_> {
         }
         if bad { Value::Bad } else { Value::Columns(std::sync::Arc::new(arrow_schema::Schema::new(columns))) }
     }
-
-    fn offsets(&mut self, entries: &[Entry], path: &str) -> Value {
-        let mut topics = BTreeMap::new();
-        let mut seen = BTreeMap::new();
-        for Entry { key: topic, place, node } in entries {
-            let path = join(path, topic);
-            if self.repeated(&mut seen, topic, *place, &path) {
-                continue;
-            }
-            let Kind::Map(partitions) = &node.kind else {
-                self.wrong(node, &path, &Shape::Offsets, None);
-                continue;
-            };
-            let mut offsets = BTreeMap::new();
-            let mut seen = BTreeMap::new();
-            for Entry { key: partition, place, node } in partitions {
-                let path = join(&path, partition);
-                if self.repeated(&mut seen, partition, *place, &path) || matches!(node.kind, Kind::Broken) {
-                    continue;
-                }
-                let offset = match &node.kind {
-                    Kind::Scalar(scalar) => scalar.text.parse::<i64>().ok().filter(|offset| *offset >= -2),
-                    _ => None,
-                };
-                match (partition.parse::<i32>().ok().filter(|partition| *partition >= 0), offset) {
-                    (Some(partition), Some(offset)) => {
-                        offsets.insert(partition, offset);
-                    }
-                    (None, _) => {
-                        let mistake = self.map.at(*place, &path, format!("{} is no partition", shown(partition, None)));
-                        self.mistakes.push(mistake.expected("a whole number from 0"));
-                    }
-                    (_, None) => {
-                        let mistake = self.map.at_value(&path, format!("an offset is {}", found(node)));
-                        self.mistakes.push(mistake.expected("a whole number; -2 is earliest, -1 latest"));
-                    }
-                }
-            }
-            topics.insert(topic.clone(), offsets);
-        }
-        Value::Offsets(StartingOffsets::Given(topics))
-    }
 }
 
 /// Reads a scalar as what is wanted. The error is a hint.
-fn scalar_value(scalar: &Scalar, shape: &Shape) -> Result<Value, Option<String>> {
+pub(crate) fn scalar_value(scalar: &Scalar, shape: &Shape) -> Result<Value, Option<String>> {
     let text = scalar.text.trim();
     // The environment knows text only, so its values may be anything that they look like.
     let is = |class| scalar.class == class || scalar.environment.is_some();
@@ -540,14 +518,18 @@ fn scalar_value(scalar: &Scalar, shape: &Shape) -> Result<Value, Option<String>>
             _ => Err(None),
         },
         Shape::Format => Err(did_you_mean(text, FORMATS.names())),
-        Shape::Offsets => match text {
-            "earliest" => Ok(Value::Offsets(StartingOffsets::Earliest)),
-            "latest" => Ok(Value::Offsets(StartingOffsets::Latest)),
-            _ => Err(did_you_mean(text, ["earliest", "latest"])),
+        Shape::PerPartition { words, .. } => match words.iter().find(|word| **word == text) {
+            Some(word) => Ok(Value::PerPartition(WordOrMap::Word((*word).to_owned()))),
+            None => Err(did_you_mean(text, words.iter().copied())),
         },
-        Shape::OneOrMany | Shape::Many | Shape::Group(_) | Shape::Named(..) | Shape::Pairs | Shape::Columns => {
-            Err(None)
-        }
+        Shape::OneOrMany
+        | Shape::Many
+        | Shape::Group(_)
+        | Shape::Named(..)
+        | Shape::Pairs
+        | Shape::Columns
+        | Shape::Partitions
+        | Shape::NamedWords(_) => Err(None),
     }
 }
 

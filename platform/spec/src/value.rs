@@ -1,12 +1,19 @@
 //! Values of the right type, with every default filled in. A value that was wrong is `Bad` and was reported, so reading it
 //! as something empty cannot reach a user: the whole deployment is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 
-use crate::model::StartingOffsets;
+use crate::model::PerPartition;
+
+/// What [`crate::keys::Shape::PerPartition`] takes.
+#[derive(Debug, Clone)]
+pub(crate) enum WordOrMap {
+    Word(String),
+    Map(PerPartition),
+}
 
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
@@ -20,7 +27,10 @@ pub(crate) enum Value {
     Named(BTreeMap<String, Fields>),
     Pairs(BTreeMap<String, String>),
     Columns(SchemaRef),
-    Offsets(StartingOffsets),
+    PerPartition(WordOrMap),
+    Partitions(BTreeMap<String, BTreeSet<i32>>),
+    /// A name, and the word it stands for.
+    NamedWords(Vec<(String, String)>),
     Bad,
 }
 
@@ -138,10 +148,24 @@ impl Fields {
         }
     }
 
-    pub(crate) fn offsets(&self, key: &str) -> StartingOffsets {
+    pub(crate) fn per_partition(&self, key: &str) -> Option<WordOrMap> {
         match self.values.get(key) {
-            Some(Value::Offsets(offsets)) => offsets.clone(),
-            _ => StartingOffsets::Latest,
+            Some(Value::PerPartition(value)) => Some(value.clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn partitions(&self, key: &str) -> BTreeMap<String, BTreeSet<i32>> {
+        match self.values.get(key) {
+            Some(Value::Partitions(partitions)) => partitions.clone(),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn named_words(&self, key: &str) -> Vec<(String, String)> {
+        match self.values.get(key) {
+            Some(Value::NamedWords(words)) => words.clone(),
+            _ => Vec::new(),
         }
     }
 }

@@ -23,6 +23,7 @@ pub(super) enum Value<'a> {
     /// Scaled as its column says.
     Decimal(Decimal),
     Text(&'a str),
+    Bytes(&'a [u8]),
     /// The inside of a JSON string that holds escapes, all of them valid.
     Escaped(&'a str),
     /// Proved to be base64.
@@ -260,6 +261,7 @@ impl Column {
             }
             (Self::Text(b), _) => b.append_null(),
             (Self::Binary(b), Value::Text(text)) => b.append_value(text),
+            (Self::Binary(b), Value::Bytes(bytes)) => b.append_value(bytes),
             (Self::Binary(b), Value::Base64(text)) => {
                 b.append_value(BASE64.decode(text).unwrap_or_default());
             }

@@ -58,6 +58,7 @@ enum Inner {
     Nested(nested::Nested),
     Csv(Box<csv::Csv>),
     Text(Columns),
+    Raw(Columns),
 }
 
 impl Decoder {
@@ -83,6 +84,15 @@ impl Decoder {
                     )));
                 }
                 Inner::Text(Columns::new(schema.clone(), batch_rows)?)
+            }
+            Format::Raw => {
+                let fields = declared.fields();
+                if !matches!(&fields[..], [value] if Kind::of(value.data_type()) == Some(Kind::Binary)) {
+                    let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+                    let reason = format!("format raw has one column, `value: binary`, but the schema has {names:?}");
+                    return Err(SourceError::Fatal(reason));
+                }
+                Inner::Raw(Columns::new(schema.clone(), batch_rows)?)
             }
             Format::Parquet => {
                 return Err(SourceError::Fatal("format parquet is for files; lines are json, csv or text".into()));
@@ -187,6 +197,7 @@ impl Decoder {
                 let outcome = csv.alone(record);
                 self.account(outcome, record);
             }
+            Inner::Raw(_) => self.raw(Some(record)),
             _ => {
                 let valid = simdutf8::basic::from_utf8(record);
                 let mut slots = recycle(std::mem::take(&mut self.slots));
@@ -195,6 +206,22 @@ impl Decoder {
             }
         }
         self.next_offset = offset + 1;
+    }
+
+    /// Takes one raw record, which may be null.
+    pub(crate) fn raw_record(&mut self, offset: i64, record: Option<&[u8]>) {
+        self.next_offset = offset;
+        self.raw(record);
+        self.next_offset = offset + 1;
+    }
+
+    fn raw(&mut self, record: Option<&[u8]>) {
+        if let Inner::Raw(columns) = &mut self.inner
+            && !self.schema.fields().is_empty()
+        {
+            columns.push(0, record.map_or(Value::Null, Value::Bytes));
+        }
+        self.account(Ok(Some(())), record.unwrap_or_default());
     }
 
     /// Counts the line ends of what was passed.
@@ -231,7 +258,7 @@ impl Decoder {
         let nested = match &mut self.inner {
             Inner::Json(json) => return Ok(json.finish()),
             Inner::Csv(csv) => return Ok(csv.finish()),
-            Inner::Text(columns) => return Ok(columns.finish()),
+            Inner::Text(columns) | Inner::Raw(columns) => return Ok(columns.finish()),
             Inner::Nested(nested) => nested,
         };
         let finished = nested.finish().map_err(SourceError::Fatal)?;
@@ -278,6 +305,7 @@ impl Decoder {
                 }
                 Ok(())
             }
+            Inner::Raw(_) => return self.raw(Some(bytes)),
             _ if text.bytes().all(|byte| byte.is_ascii_whitespace()) => return,
             Inner::Json(json) => {
                 slots.resize(json.width(), Value::Null);

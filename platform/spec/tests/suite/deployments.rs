@@ -168,6 +168,28 @@ broken! {
         "socket.keepalive.enable: true" => "bootstrap.servers: a:1",
         "retries: 5" => "enable.auto.commit: true, fetch.max.bytes: 5",
         "brokers: \"localhost:9092\", subscribe: c" => "brokers: \"localhost:9092;b\", subscribe: c, starting_offsets: erliest",
+        "min_offsets_per_trigger: 100" => "min_offsets_per_trigger: 1001",
+    ];
+    kafka_topics: [
+        "subscribe: [a, b]" => "subscribe: [a, b]\n      assign: {a: [0]}",
+        "brokers: \"localhost:9092\", subscribe: c" => "brokers: \"localhost:9092\"",
+        "assign: {d: [0, 2]}" => "assign: {d: [0, x, 0], e: 1}",
+        "subscribe_pattern: \"e-[0-9]+\"" => "subscribe_pattern: \"e-[0-9\"",
+    ];
+    kafka_starts_and_ends: [
+        "starting_offsets_by_timestamp: {d: {0: 1700000000000, 2: 1700000000001}}" => "starting_offsets: latest",
+        "ending_offsets: {d: {0: 7, 2: -1}}" => "ending_offsets: {d: {0: -2, 1: 5}}",
+        "ending_offsets_by_timestamp: {d: {0: 1700000000002, 2: 1700000000003}}" => "ending_offsets_by_timestamp: earliest",
+        "min_offsets_per_trigger: 100\n" => "starting_timestamp: -1\n",
+    ];
+    kafka_columns: [
+        "metadata: {written_at: timestamp, of: topic}" => "metadata: [timestamp, topik]",
+        "schema: {user: string, timestamp: long}" => "schema: {user: string, headers: long}",
+        "format: raw" => "format: raw\n    schema: {a: int}",
+        "    http: {max_body: 1MiB}\n    schema: {user: string}" => "    http: {max_body: 1MiB}\n    format: raw",
+    ];
+    kafka_names_taken: [
+        "metadata: {written_at: timestamp, of: topic}" => "metadata: [timestamp, topic]",
     ];
     files: [
         "max_file_age: 2d" => "max_file_age: 0s, max_bytes_per_trigger: 1MiB",
@@ -344,9 +366,9 @@ fn another_room_places_its_mistakes() {
     );
     insta::assert_snapshot!(mistake.to_string(), @r"
     error: there is no table `all_events`
-      --> golden.yaml:62:12
+      --> golden.yaml:79:12
        |
-    62 |       FROM all_events
+    79 |       FROM all_events
        |            ^^^^^^^^^^ views.by_user.sql
        = help: did you mean `events`?
     ");

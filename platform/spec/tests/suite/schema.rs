@@ -181,7 +181,7 @@ fn both_refuse_unknown_keys_wrong_types_and_missing_keys() {
         let Some(map) = value.pointer_mut(above).and_then(Value::as_object_mut) else { continue };
         map.shift_remove(key);
         let structural = |said: &str| {
-            let words = ["needs the key", "without its kind", "is empty", "is an empty map", "is an empty list"];
+            let words = ["needs the key", "without its", "is empty", "is an empty map", "is an empty list"];
             // That a format or a schema can be left out for some sources only, the schema does not say.
             said.lines().any(|line| {
                 words.iter().any(|word| line.contains(word))
