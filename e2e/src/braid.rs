@@ -118,10 +118,10 @@ impl River {
         self
     }
 
-    /// `braid <verb> <deployment> <more>`, not yet started.
+    /// `braid <verb> <deployment> <more>`, not yet started. A verb may be two words.
     pub fn command(&self, verb: &str, more: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.arg(verb).arg(&self.deployment).args(more);
+        command.args(verb.split(' ')).arg(&self.deployment).args(more);
         if let (Some(layout), "run" | "up" | "validate" | "plan") = (&self.layout, verb) {
             command.args(["--layout", layout]);
         }

@@ -232,3 +232,32 @@ fn a_raw_record_is_sparks_row_and_a_value_keeps_its_own_columns() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(refused.err.contains("`timestamp` is a column already"), "{}", refused.err);
 }
+
+#[test]
+fn a_dead_letter_of_a_topic_is_mended_and_read_once_beside_new_records() {
+    let broker = Broker::shared();
+    let topic = broker.fresh_topic("letters", 2);
+    broker.produce(&topic, 0, ["{\"n\":0}", "{\"n\":\n\"one\"}", "2"]);
+    let bench = Bench::new(&format!("subscribe: {topic}, starting_offsets: earliest"));
+    assert_eq!(bench.runs(), [0]);
+    let dlq = |verb: &str, more: &[&str]| {
+        let all: Vec<&str> = [&["--store", &bench.river.store, "--output", "json"][..], more].concat();
+        bench.river.finish(verb, &all).ok(verb)
+    };
+    let file = bench.home.path().join("mended.json");
+    let mended = dlq("dlq list", &[]).replace("\\\"one\\\"", "1");
+    assert!(mended.contains("{\\\"n\\\":\\n1}"), "{mended}");
+    std::fs::write(&file, mended).expect("a fresh file");
+    let said = dlq("dlq replay", &["--mended", file.to_str().expect("plain text")]);
+    assert!(said.contains("{\"events\":2}"), "{said}");
+    let killed = bench.river.clone().env("FAILPOINTS", "epoch::committed=return").catch_up();
+    assert_eq!(killed.status.code(), None, "{}", killed.err);
+    broker.produce(&topic, 1, numbers(5..6));
+    assert_eq!(bench.runs(), [0, 1, 5]);
+    let letters = bench.river.rows("SELECT partition, record FROM dead_letters WHERE record = '2' ORDER BY epoch");
+    assert_eq!(letters, [format!("{topic}-0,2"), "replayed,2".to_owned()]);
+    let keyed = format!("subscribe: {topic}, metadata: [key]");
+    bench.write(&keyed, "json, schema: {n: long}", "SELECT n FROM events");
+    let said = dlq("dlq replay", &["--where", "partition = 'replayed'"]);
+    assert!(said.contains("a dead letter keeps the value only"), "{said}");
+}

@@ -88,12 +88,50 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Look at dead letters, and read them again.
+    #[command(subcommand)]
+    Dlq(Dlq),
     /// List the places where a test can kill the process.
     #[command(hide = true)]
     Failpoints,
     /// Build and inspect plugins.
     #[command(subcommand)]
     Plugin(Plugin),
+}
+
+/// Which dead letters.
+#[derive(Debug, clap::Args)]
+pub struct Chosen {
+    /// Those of this source only.
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Those for which this is true: SQL over epoch, source, partition, `offset`, reason and record.
+    #[arg(long = "where", value_name = "SQL")]
+    pub filter: Option<String>,
+    /// At most so many, the oldest first.
+    #[arg(long, default_value_t = 1000)]
+    pub limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Dlq {
+    /// The records that could not be read, or on which a plugin failed.
+    List {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        chosen: Chosen,
+    },
+    /// Let sources read their dead letters again, each once, whether or not the deployment runs.
+    Replay {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        chosen: Chosen,
+        /// A list as `dlq list --output json` prints it, with records mended: only these are replayed, as they stand there.
+        #[arg(long, value_name = "FILE")]
+        mended: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,6 +2,7 @@
 
 mod cli;
 mod clock;
+mod dlq;
 mod failure;
 mod job;
 mod layers;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, Plugin};
+use crate::cli::{Cli, Command, Dlq, Plugin};
 use crate::failure::Failure;
 use crate::prepare::prepare;
 use crate::up::Signal;
@@ -83,6 +84,13 @@ async fn command(cli: Cli) -> Result<u8, Failure> {
             print!("{}", state::read(&prepare(&target, output).await?, &name, epoch, output).await?);
         }
         Command::Status { target } => print!("{}", report::status(&prepare(&target, output).await?, output).await?),
+        Command::Dlq(Dlq::List { target, chosen }) => {
+            print!("{}", dlq::list(&prepare(&target, output).await?, &chosen, output).await?);
+        }
+        Command::Dlq(Dlq::Replay { target, chosen, mended }) => {
+            let prepared = prepare(&target, output).await?;
+            print!("{}", dlq::again(&prepared, &chosen, mended.as_deref(), output).await?);
+        }
         Command::Up { target } => {
             let signal = up::up(Arc::new(prepare(&target, output).await?)).await?;
             return Ok(SIGNAL_CODE + if signal == Signal::Interrupt { 2 } else { 15 });

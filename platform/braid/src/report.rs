@@ -92,7 +92,7 @@ pub async fn status(prepared: &Prepared, output: Output) -> Result<String, Failu
     Ok(text)
 }
 
-pub(crate) fn written(prepared: &Prepared, manifest: Manifest) -> Result<Manifest, Failure> {
+pub fn written(prepared: &Prepared, manifest: Manifest) -> Result<Manifest, Failure> {
     match manifest.sequence {
         0 => Err(Failure::Environment(format!(
             "the store {} is empty: run `braid up` or `braid run` on this deployment first",
@@ -217,7 +217,7 @@ fn table(columns: Vec<(&str, ArrayRef)>) -> Result<String, Failure> {
 }
 
 /// Rows as a table for people, or as JSON or CSV for programs.
-pub(crate) fn print(rows: &[RecordBatch], output: Output) -> Result<String, Failure> {
+pub fn print(rows: &[RecordBatch], output: Output) -> Result<String, Failure> {
     match output {
         Output::Table => Ok(format!("{}\n", pretty_format_batches(rows).map_err(Failure::runtime)?)),
         // The same words as over HTTP.
@@ -244,6 +244,6 @@ pub fn closing(manifest: &Manifest, output: Output) -> String {
         let base = manifest.base.as_ref().map(|base| base.generation);
         return format!("{}\n", json!({"rows": rows, "bad": bad, "epochs": manifest.next, "baseGeneration": base}));
     }
-    let bad = if bad > 0 { format!(", {} bad records (SELECT * FROM dead_letters)", bad) } else { String::new() };
+    let bad = if bad > 0 { format!(", {} bad records (braid dlq list)", bad) } else { String::new() };
     format!("caught up: {} rows in {} epochs{bad}\n", crate::screen::grouped(rows), manifest.next)
 }

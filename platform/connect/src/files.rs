@@ -182,17 +182,22 @@ impl Files {
         if self.options.latest_first && limited {
             return Ok(());
         }
-        let mut times = vec![];
-        for (path, note) in state.notes.iter().chain(&*notes).filter(|(path, _)| *path != TOO_OLD_BEFORE) {
-            times.push((path.clone(), seen(path, note)?.modified));
+        let read = |(path, note): (&String, &Value)| Ok((path.clone(), seen(path, note)?.modified));
+        let known: Vec<(String, i64)> = state
+            .notes
+            .iter()
+            .filter(|(path, _)| *path != TOO_OLD_BEFORE)
+            .map(read)
+            .collect::<Result<_, SourceError>>()?;
+        let mut newest = known.iter().map(|(_, modified)| *modified).max().unwrap_or(i64::MIN);
+        for note in &*notes {
+            newest = newest.max(read(note)?.1);
         }
         let age = i64::try_from(self.options.max_file_age.as_millis()).unwrap_or(i64::MAX);
-        let newest = times.iter().map(|(_, modified)| *modified).max().unwrap_or(i64::MIN);
         let before = newest.saturating_sub(age);
-        if state.notes.get(TOO_OLD_BEFORE).and_then(Value::as_i64).is_none_or(|known| known < before) {
-            let old = times.into_iter().filter(|(path, modified)| *modified < before && !notes.contains_key(path));
-            let old: Vec<String> = old.map(|(path, _)| path).collect();
-            notes.extend(old.into_iter().map(|path| (path, Value::Null)));
+        if state.notes.get(TOO_OLD_BEFORE).and_then(Value::as_i64).is_none_or(|past| past < before) {
+            let old = known.into_iter().filter(|(_, modified)| *modified < before);
+            notes.extend(old.map(|(path, _)| (path, Value::Null)));
             notes.insert(TOO_OLD_BEFORE.into(), before.into());
         }
         Ok(())

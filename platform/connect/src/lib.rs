@@ -22,6 +22,7 @@ mod place;
 mod pump;
 mod rate;
 mod rate_micro_batch;
+pub mod replay;
 mod socket;
 mod tables;
 #[cfg(test)]
@@ -35,6 +36,8 @@ use async_trait::async_trait;
 use braid_kernel::{Ingest, SinkError, Source, SourceError, Store};
 use braid_spec::model::{self, OutputMode, SinkKind, SourceKind};
 use tokio::sync::Notify;
+
+use replay::Replaying;
 
 pub use memory::MemoryTable;
 pub use tables::read_table;
@@ -95,6 +98,14 @@ impl From<Box<dyn Source>> for OpenSource {
 
 /// Opens a source. Must be called inside a Tokio runtime.
 pub fn source(spec: &model::Source, context: SourceContext) -> Result<OpenSource, SourceError> {
+    let opened = open(spec, context.clone())?;
+    match &spec.from {
+        SourceKind::Rate(_) | SourceKind::RateMicroBatch(_) => Ok(opened),
+        _ => Ok(OpenSource { source: Box::new(Replaying::new(opened.source, spec, context)), ..opened }),
+    }
+}
+
+fn open(spec: &model::Source, context: SourceContext) -> Result<OpenSource, SourceError> {
     match &spec.from {
         SourceKind::Files(options) => files::open(options, spec, context),
         SourceKind::Kafka(options) => {
