@@ -1,9 +1,12 @@
 //! Files through the binary: which are taken, in which order, and what becomes of them. Generated rows.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use crate::braid::{River, eventually};
+use crate::braid::{River, eventually, root};
+use crate::http;
 
 /// A deployment of `e2e/sources/files.yaml` in a directory of its own.
 struct Folder {
@@ -82,6 +85,73 @@ fn the_newest_files_come_first_and_their_age_does_not_count() {
     folder.drop_file(4, 1);
     folder.river.catch_up().ok("an old one");
     assert_eq!(folder.taken(), ["end of 3", "end of 2", "end of 1", "end of 4"]);
+}
+
+/// A server that speaks S3, on loopback. It ends when this is dropped.
+struct S3 {
+    process: Child,
+    address: String,
+}
+
+impl S3 {
+    fn start() -> Self {
+        let mut process = Command::new(root().join("e2e/setup/s3"))
+            .args(["run", "--die-with-parent"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("e2e/setup/s3 runs");
+        let mut url = String::new();
+        BufReader::new(process.stdout.take().expect("it was piped")).read_line(&mut url).expect("it prints its URL");
+        let address = url.trim().strip_prefix("http://").expect("a URL").to_owned();
+        Self { process, address }
+    }
+
+    fn put(&self, key: &str, body: &str) {
+        let answer = http::request(&self.address, "PUT", &format!("/braid/{key}"), "text/plain", body.as_bytes());
+        assert_eq!(answer.expect("it answers").status, 200);
+    }
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn objects_are_archived_in_their_bucket() {
+    let s3 = S3::start();
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let river = River::new("e2e/sources/files.yaml", home.path())
+        .env("INPUT", "s3://braid/in/*.json")
+        .env("ARCHIVE", "s3://braid/done")
+        .env("AWS_ENDPOINT", format!("http://{}", s3.address))
+        .env("AWS_ALLOW_HTTP", true)
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_REGION", "us-east-1");
+    for (key, body) in [("in/1.json", "{\"n\":1}\n"), ("in/2.json", "{\"n\":2}\n"), ("in/3.txt", "")] {
+        s3.put(key, body);
+    }
+    let killed = river.clone().env("FAILPOINTS", "epoch::committed=return").catch_up();
+    assert_eq!(killed.status.code(), None, "{}", killed.err);
+    // As if it had died between the copy and the deletion of one of them.
+    s3.put("done/in/1.json", "{\"n\":1}\n");
+    river.catch_up().ok("what was left is archived");
+    s3.put("in/4.json", "{\"n\":4}\n");
+    river.catch_up().ok("another object");
+    assert_eq!(river.rows("SELECT n, total FROM seen"), ["3,7"]);
+    // What is in the archive, and what is left, as deployments of their own read it.
+    let reads = |input: &str| {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let mut other = River { store: format!("file://{}", home.path().join("store").display()), ..river.clone() };
+        other.env.push(("INPUT".to_owned(), input.to_owned()));
+        other.env.push(("ARCHIVE".to_owned(), "s3://braid/again".to_owned()));
+        other.catch_up().ok(input)
+    };
+    assert!(reads("s3://braid/in/*").starts_with("caught up: 0 rows in"), "3.txt is empty, and all else is gone");
+    assert!(reads("s3://braid/done/in/*").starts_with("caught up: 3 rows in"));
 }
 
 /// Rows are a function of their number, over kills and restarts: of the first instant at a speed, of nothing by the epoch.

@@ -10,7 +10,7 @@ use braid_kernel::serve::Snapshot;
 use braid_kernel::time::rfc3339;
 use braid_kernel::{Manifest, TableKind, ledger};
 use braid_serve::render;
-use braid_spec::model::{BaseBy, End, Kafka, LogKeep, SinkKind, SourceKind, Start};
+use braid_spec::model::{BaseBy, CleanSource, End, Kafka, LogKeep, SinkKind, SourceKind, Start};
 use serde_json::json;
 
 use crate::cli::Output;
@@ -144,7 +144,11 @@ pub fn plan(prepared: &Prepared, output: Output) -> Result<String, Failure> {
     text.push_str(&format!("serving       http {http}\n\nsources\n"));
     for (name, source) in &deployment.sources {
         let from = match &source.from {
-            SourceKind::Files(files) => format!("files {}", files.path),
+            SourceKind::Files(files) => match &files.clean_source {
+                CleanSource::Off => format!("files {}", files.path),
+                CleanSource::Archive(folder) => format!("files {}, moved below {folder} once read", files.path),
+                CleanSource::Delete => format!("files {}, deleted once read", files.path),
+            },
             SourceKind::Kafka(kafka) => format!("kafka {}, {}", kafka.topics, limits(kafka)),
             SourceKind::Socket(socket) => format!("socket {}:{}, through the journal", socket.host, socket.port),
             SourceKind::Http(_) => format!("POST /v1/sources/{name}/records, through the journal"),

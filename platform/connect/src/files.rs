@@ -182,22 +182,22 @@ impl Files {
         if self.options.latest_first && limited {
             return Ok(());
         }
-        let read = |(path, note): (&String, &Value)| Ok((path.clone(), seen(path, note)?.modified));
-        let known: Vec<(String, i64)> = state
-            .notes
-            .iter()
-            .filter(|(path, _)| *path != TOO_OLD_BEFORE)
-            .map(read)
-            .collect::<Result<_, SourceError>>()?;
-        let mut newest = known.iter().map(|(_, modified)| *modified).max().unwrap_or(i64::MIN);
-        for note in &*notes {
-            newest = newest.max(read(note)?.1);
+        let known = || state.notes.iter().filter(|(path, _)| *path != TOO_OLD_BEFORE);
+        let mut newest = i64::MIN;
+        for (path, note) in known() {
+            newest = newest.max(seen(path, note)?.modified);
+        }
+        for (path, note) in notes.iter() {
+            newest = newest.max(seen(path, note)?.modified);
         }
         let age = i64::try_from(self.options.max_file_age.as_millis()).unwrap_or(i64::MAX);
         let before = newest.saturating_sub(age);
         if state.notes.get(TOO_OLD_BEFORE).and_then(Value::as_i64).is_none_or(|past| past < before) {
-            let old = known.into_iter().filter(|(_, modified)| *modified < before);
-            notes.extend(old.map(|(path, _)| (path, Value::Null)));
+            for (path, note) in known() {
+                if seen(path, note)?.modified < before {
+                    notes.insert(path.clone(), Value::Null);
+                }
+            }
             notes.insert(TOO_OLD_BEFORE.into(), before.into());
         }
         Ok(())

@@ -217,8 +217,8 @@ fn store_error(error: StoreError) -> SourceError {
 impl Source for Replaying {
     async fn plan(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError> {
         let (inner, start) = without(state);
-        let planned = self.inner.plan(&inner).await?;
         self.look().await?;
+        let planned = self.inner.plan(&inner).await?;
         let start = start.unwrap_or(0);
         let rows = i64::try_from(self.context.epoch_rows).unwrap_or(i64::MAX).max(1);
         let end = self.end.min(start.saturating_add(rows));
