@@ -66,6 +66,12 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::List(item) | DataType::LargeList(item) => {
             format!("array<{}>", type_name(item.data_type()))
         }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(entry) if entry.len() == 2 => {
+                format!("map<{}, {}>", type_name(entry[0].data_type()), type_name(entry[1].data_type()))
+            }
+            other => type_name(other),
+        },
         DataType::Struct(fields) => {
             let fields: Vec<String> =
                 fields.iter().map(|field| format!("{}: {}", field.name(), type_name(field.data_type()))).collect();
@@ -101,6 +107,8 @@ fn without_zone(field: &FieldRef) -> FieldRef {
     let data_type = match field.data_type() {
         DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, None),
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(without_zone).collect()),
+        DataType::List(item) => DataType::List(without_zone(item)),
+        DataType::Map(entries, sorted) => DataType::Map(without_zone(entries), *sorted),
         _ => return field.clone(),
     };
     Arc::new(field.as_ref().clone().with_data_type(data_type))

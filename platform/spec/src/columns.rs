@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, TimeUnit};
 
-/// The deepest nesting of `array` and `struct`.
+/// The deepest nesting of `array`, `map` and `struct`.
 const DEPTH_MAX: usize = 8;
 
 /// Types that are one word.
@@ -49,12 +49,16 @@ const FOREIGN: &[(&str, &str)] = &[
 /// All types, for a message.
 pub(crate) fn known() -> String {
     let simple: Vec<String> = SIMPLE.iter().map(|(name, _)| format!("`{name}`")).collect();
-    format!("one of {}, `decimal(18,2)`, `array<…>`, `struct<name:type,…>`", simple.join(", "))
+    format!("one of {}, `decimal(18,2)`, `array<…>`, `map<key,value>`, `struct<name:type,…>`", simple.join(", "))
 }
 
 /// Types to choose from, for an editor.
 pub(crate) fn examples() -> Vec<&'static str> {
-    SIMPLE.iter().map(|(name, _)| *name).chain(["decimal(18,2)", "array<string>", "struct<a:int,b:string>"]).collect()
+    SIMPLE
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(["decimal(18,2)", "array<string>", "map<string,int>", "struct<a:int,b:string>"])
+        .collect()
 }
 
 /// Reads a type. The error is a better spelling, if one can be guessed.
@@ -77,6 +81,15 @@ fn read(text: &str, depth: usize) -> Result<DataType, Option<String>> {
     if let Some(inner) = inside(text, &lower, "array", '<', '>') {
         let item = read(inner, depth + 1)?;
         return Ok(DataType::List(Arc::new(Field::new_list_field(item, true))));
+    }
+    if let Some(inner) = inside(text, &lower, "map", '<', '>') {
+        let [key, value] = split(inner)[..] else {
+            return Err(None);
+        };
+        let entries =
+            vec![Field::new("keys", read(key, depth + 1)?, false), Field::new("values", read(value, depth + 1)?, true)];
+        let entries = Field::new("entries", DataType::Struct(Fields::from(entries)), false);
+        return Ok(DataType::Map(Arc::new(entries), false));
     }
     if let Some(inner) = inside(text, &lower, "struct", '<', '>') {
         let mut fields: Vec<Field> = Vec::new();
@@ -138,6 +151,8 @@ mod tests {
         assert_eq!(data_type("decimal(18, 3)"), Ok(DataType::Decimal128(18, 3)));
         assert_eq!(data_type("decimal(5)"), Ok(DataType::Decimal128(5, 0)));
         assert_eq!(data_type("timestamp_millis"), Ok(DataType::Timestamp(TimeUnit::Millisecond, None)));
+        let map = data_type("map<string, array<int>>").unwrap();
+        assert!(matches!(&map, DataType::Map(_, false)), "{map}");
         let nested = data_type("struct<a:int, b:array<struct<C:decimal(4,2),d:string>>>").unwrap();
         assert_eq!(nested.to_string().matches("Decimal128(4, 2)").count(), 1, "{nested}");
         assert!(nested.to_string().contains("\"C\""), "{nested}");
@@ -157,6 +172,8 @@ mod tests {
             ("struct<a>", None),
             ("struct<a:int,a:int>", None),
             ("array<>", None),
+            ("map<string>", None),
+            ("map<strng,int>", Some("string")),
             ("", None),
         ] {
             assert_eq!(data_type(text), Err(guess.map(String::from)), "{text}");
