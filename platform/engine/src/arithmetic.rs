@@ -12,6 +12,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
+use crate::spark::{self, exact_digits, is_text};
+
 /// Plans `+ - * / DIV` where DataFusion's own would wrap or cut.
 #[derive(Debug)]
 pub struct SparkArithmetic;
@@ -33,32 +35,100 @@ fn wider(left: &DataType, right: &DataType) -> Option<DataType> {
     })
 }
 
+/// The type of a side: an integer literal is an INT, where it fits.
+fn type_of(side: &Expr, schema: &DFSchema) -> Result<DataType> {
+    match side {
+        Expr::Literal(ScalarValue::Int64(Some(value)), _) if i32::try_from(*value).is_ok() => Ok(DataType::Int32),
+        other => other.get_type(schema),
+    }
+}
+
+/// An exact number as a decimal: a literal has the digits that it is written with.
+fn as_decimal(side: Expr, given: &DataType) -> Option<Expr> {
+    let (precision, scale) = match &side {
+        Expr::Literal(ScalarValue::Int64(Some(value)), _) => (value.unsigned_abs().to_string().len() as u8, 0),
+        _ => exact_digits(given)?,
+    };
+    let wanted = DataType::Decimal128(precision, scale);
+    Some(if *given == wanted { side } else { cast(side, wanted) })
+}
+
+/// The type as which text meets a number of another type.
+fn beside_text(number: &DataType) -> DataType {
+    if number.is_integer() { DataType::Int64 } else { DataType::Float64 }
+}
+
 impl ExprPlanner for SparkArithmetic {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema)) else {
+        let (Ok(left), Ok(right)) = (type_of(&expr.left, schema), type_of(&expr.right, schema)) else {
             return Ok(PlannerResult::Original(expr));
         };
+        use BinaryOperator::{Divide, Minus, Modulo, Multiply, MyIntegerDivide, Plus};
+        let arithmetic = matches!(expr.op, Divide | Minus | Modulo | Multiply | MyIntegerDivide | Plus);
+        let (mut expr, mut left, mut right) = (expr, left, right);
+        let compares = matches!(
+            expr.op,
+            BinaryOperator::Eq
+                | BinaryOperator::NotEq
+                | BinaryOperator::Lt
+                | BinaryOperator::LtEq
+                | BinaryOperator::Gt
+                | BinaryOperator::GtEq
+                | BinaryOperator::Spaceship
+        );
+        if arithmetic || compares {
+            if is_text(&left) && right.is_numeric() {
+                left = beside_text(&right);
+                expr.left = cast(expr.left, left.clone());
+            } else if is_text(&right) && left.is_numeric() {
+                right = beside_text(&left);
+                expr.right = cast(expr.right, right.clone());
+            }
+            // A float beside anything else is a DOUBLE.
+            if left.is_numeric() && right.is_numeric() && left.is_floating() != right.is_floating() {
+                expr.left = cast(expr.left, DataType::Float64);
+                expr.right = cast(expr.right, DataType::Float64);
+                (left, right) = (DataType::Float64, DataType::Float64);
+            }
+        }
         let whole = |data_type: &DataType| data_type.is_integer() || *data_type == DataType::Null;
         let operation = match expr.op {
-            BinaryOperator::Divide if left.is_floating() || right.is_floating() || (whole(&left) && whole(&right)) => {
+            Divide if left.is_floating() || right.is_floating() || (whole(&left) && whole(&right)) => {
                 let divisor = ScalarUDF::from(NotZero::new()).call(vec![cast(expr.right, DataType::Float64)]);
                 return Ok(PlannerResult::Planned(cast(expr.left, DataType::Float64) / divisor));
             }
-            BinaryOperator::MyIntegerDivide => {
+            Divide => {
+                let sides = as_decimal(expr.left.clone(), &left).zip(as_decimal(expr.right.clone(), &right));
+                return Ok(match sides {
+                    Some((left, right)) => {
+                        PlannerResult::Planned(spark::function("decimal_divide", vec![left, right])?)
+                    }
+                    None => PlannerResult::Original(expr),
+                });
+            }
+            Plus | Minus if left == DataType::Date32 && right.is_integer() => {
+                let function = if expr.op == Plus { "date_add" } else { "date_sub" };
+                let days = cast(expr.right, DataType::Int64);
+                return Ok(PlannerResult::Planned(spark::function(function, vec![expr.left, days])?));
+            }
+            MyIntegerDivide => {
                 let quotient = binary_expr(expr.left, Operator::Divide, expr.right);
                 return Ok(PlannerResult::Planned(cast(quotient, DataType::Int64)));
             }
-            BinaryOperator::Plus => Operation::Add,
-            BinaryOperator::Minus => Operation::Subtract,
-            BinaryOperator::Multiply => Operation::Multiply,
+            Plus => Operation::Add,
+            Minus => Operation::Subtract,
+            Multiply => Operation::Multiply,
             _ => return Ok(PlannerResult::Original(expr)),
         };
         let Some(common) = wider(&left, &right) else {
             return Ok(PlannerResult::Original(expr));
         };
-        let as_common = |side: Expr, given: DataType| if given == common { side } else { cast(side, common.clone()) };
+        let as_common = |side: Expr| match side.get_type(schema) {
+            Ok(given) if given == common => side,
+            _ => cast(side, common.clone()),
+        };
         let function = ScalarUDF::from(Checked::new(operation));
-        Ok(PlannerResult::Planned(function.call(vec![as_common(expr.left, left), as_common(expr.right, right)])))
+        Ok(PlannerResult::Planned(function.call(vec![as_common(expr.left), as_common(expr.right)])))
     }
 }
 

@@ -60,6 +60,18 @@ impl Dialect for Spark {
         true
     }
 
+    fn supports_lambda_functions(&self) -> bool {
+        true
+    }
+
+    fn supports_select_item_multi_column_alias(&self) -> bool {
+        true
+    }
+
+    fn supports_string_literal_concatenation(&self) -> bool {
+        true
+    }
+
     fn supports_bang_not_operator(&self) -> bool {
         true
     }

@@ -12,13 +12,14 @@ use datafusion::functions_aggregate::approx_distinct::approx_distinct_udaf;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use datafusion::optimizer::Optimizer;
+use datafusion::optimizer::{Analyzer, Optimizer};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use datafusion_spark::planner::SparkFunctionPlanner;
 
 use crate::arithmetic::SparkArithmetic;
-use crate::{extreme, session, split_text, sum, window};
+use crate::spark::casts::SparkCasts;
+use crate::{extreme, session, spark, split_text, sum, window};
 
 /// Rows per batch inside a plan.
 pub const BATCH_ROWS: usize = 8192;
@@ -43,6 +44,7 @@ pub fn session() -> SessionState {
     // Names are lower case inside, and get their spelling back in answers (see `sql`).
     options.sql_parser.enable_ident_normalization = true;
     options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.default_null_ordering = "nulls_min".into();
     options.sql_parser.map_string_types_to_utf8view = false;
     options.execution.enable_ansi_mode = true;
     options.execution.time_zone = Some("UTC".into());
@@ -53,6 +55,8 @@ pub fn session() -> SessionState {
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     options.optimizer.enable_topk_aggregation = false;
 
+    let mut analysis = Analyzer::new().rules;
+    analysis.push(Arc::new(SparkCasts));
     let mut logical = Optimizer::new().rules;
     logical.retain(|rule| !LOGICAL_RULES_OFF.contains(&rule.name()));
     let mut physical = PhysicalOptimizer::new().rules;
@@ -61,6 +65,7 @@ pub fn session() -> SessionState {
     let mut builder = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
+        .with_analyzer_rules(analysis)
         .with_optimizer_rules(logical)
         .with_physical_optimizer_rules(physical);
     let planners = builder.expr_planners().get_or_insert_with(Vec::new);
@@ -71,6 +76,7 @@ pub fn session() -> SessionState {
     scalars.extend(window::functions());
     scalars.extend(session::functions());
     scalars.push(split_text::function());
+    scalars.extend(spark::functions());
     let aggregates = builder.aggregate_functions().get_or_insert_with(Vec::new);
     aggregates.extend(sum::functions());
     aggregates.extend(extreme::functions());

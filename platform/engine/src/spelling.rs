@@ -94,10 +94,6 @@ impl VisitorMut for Lower {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
-            // Spark's name for it.
-            Expr::Function(function) if is_called(function, "explode") => {
-                function.name = ObjectName::from(vec![Ident::new("unnest")]);
-            }
             Expr::Identifier(ident) => lower(ident),
             Expr::CompoundIdentifier(parts) => parts.iter_mut().for_each(lower),
             Expr::CompoundFieldAccess { root, access_chain } if access_chain.len() <= FIELD_DEPTH_MAX => {

@@ -8,18 +8,21 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::Schema;
 use datafusion::common::{DataFusionError, SchemaError};
-use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, Statement as SqlStatement, TableAlias,
     TableFactor, Visit, VisitMut, Visitor,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, Tokenizer};
 
 use crate::catalog::CompileError;
 use crate::dialect::Spark;
+use crate::generators::Generators;
+use crate::rewrite::Words;
 use crate::spelling::{Lower, SpellOutWindows, last_ident, spelled};
+use crate::tokens::spelled_out;
 
 /// Line and column, from 1.
 pub type Position = (usize, usize);
@@ -78,19 +81,17 @@ pub fn parse(view: &str, sql: &str, names: &Names, continuous: bool) -> Result<P
     if let Some((position, message)) = too_big(sql) {
         return fail(position, message, Some("make it smaller, e.g. IN (…) in place of many ORs".into()));
     }
-    let statements =
-        DFParserBuilder::new(sql).with_dialect(&Spark).build().and_then(|mut parser| parser.parse_statements());
-    let mut statements = match statements {
+    let mut statements = match statements(sql) {
         Ok(statements) => statements,
         Err(reason) => {
             let (message, position) = syntax(&reason);
             return fail(position, message, None);
         }
     };
-    let (Some(Statement::Statement(mut statement)), true) = (statements.pop_front(), statements.is_empty()) else {
+    let (Some(mut statement), true) = (statements.pop(), statements.is_empty()) else {
         return fail(None, "expected one SELECT".into(), None);
     };
-    let SqlStatement::Query(query) = statement.as_mut() else {
+    let SqlStatement::Query(query) = &mut statement else {
         return fail(Some((1, 1)), "expected a SELECT".into(), None);
     };
 
@@ -143,7 +144,9 @@ pub fn parse(view: &str, sql: &str, names: &Names, continuous: bool) -> Result<P
     for name in survey.defined.iter().chain(columns.clone()) {
         declared.entry(name.to_lowercase()).or_insert_with(|| name.clone());
     }
+    let _ = VisitMut::visit(query.as_mut(), &mut Generators::default());
     let spelled = spelled(query);
+    let _ = VisitMut::visit(query.as_mut(), &mut Words);
     let _ = VisitMut::visit(query.as_mut(), &mut Lower);
     if !columns.clone().any(|column| column.eq_ignore_ascii_case("window")) {
         let _ = VisitMut::visit(query.as_mut(), &mut SpellOutWindows);
@@ -153,10 +156,15 @@ pub fn parse(view: &str, sql: &str, names: &Names, continuous: bool) -> Result<P
         text,
         spelled,
         declared,
-        statement: Statement::Statement(statement),
+        statement: Statement::Statement(Box::new(statement)),
         tables: tables.into_iter().collect(),
         places: words(sql),
     })
+}
+
+fn statements(sql: &str) -> Result<Vec<SqlStatement>, ParserError> {
+    let tokens = Tokenizer::new(&Spark, sql).tokenize_with_location()?;
+    Parser::new(&Spark).with_tokens_with_locations(spelled_out(sql, tokens)).parse_statements()
 }
 
 /// Where a statement goes beyond what is planned without harm.
@@ -406,13 +414,10 @@ pub fn repeated_column(name: &str) -> (String, Option<String>) {
 }
 
 /// The parser's words, and the place that it puts into them.
-fn syntax(error: &DataFusionError) -> (String, Option<Position>) {
-    let text = match error.find_root() {
-        DataFusionError::SQL(error, _) => match error.as_ref() {
-            ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
-            ParserError::RecursionLimitExceeded => "the statement is nested too deeply".into(),
-        },
-        other => other.strip_backtrace(),
+fn syntax(error: &ParserError) -> (String, Option<Position>) {
+    let text = match error {
+        ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
+        ParserError::RecursionLimitExceeded => "the statement is nested too deeply".into(),
     };
     let number = |text: &str| -> Option<usize> {
         let digits = text.trim_start().split(|c: char| !c.is_ascii_digit()).next()?;
