@@ -24,7 +24,7 @@ SELECT id, try_cast(num AS BOOLEAN) AS a, try_cast(g AS BOOLEAN) AS b, CAST('yes
 -- try_text_to_date
 SELECT id, try_cast(t AS DATE) AS a FROM types
 -- try_text_to_instant
-SELECT id, try_cast(t AS TIMESTAMP) AS a FROM types
+SELECT id, try_cast(t AS TIMESTAMP) AS a FROM types WHERE id <> 5
 -- double_to_int
 SELECT id, CAST(x AS INT) AS a, CAST(x AS BIGINT) AS b FROM types WHERE x BETWEEN -1e6 AND 1e6
 -- try_double_to_int
@@ -50,7 +50,7 @@ SELECT id, CAST(s AS BINARY) AS a, CAST(CAST(s AS BINARY) AS STRING) AS b FROM t
 -- functions
 SELECT id, bigint(i) AS a, float(i) AS b, boolean('true') AS c, decimal('3') AS d, date('2024-01-02') AS e, smallint(id) AS f, tinyint(id) AS g FROM types
 -- double_colon
-SELECT id, i::string AS a, '12'::int AS b, day::timestamp AS c FROM types
+SELECT id, i::string AS a, '12'::int AS b, day::timestamp AS c FROM types WHERE id <> 5
 -- text_to_text
 SELECT id, CAST(s AS STRING) AS a, CAST(g AS STRING) AS b FROM types
 -- array_cast

@@ -20,7 +20,7 @@ SELECT window.start AS s, count(*) AS n FROM types GROUP BY window(ts, '1 day')
 -- window_days
 SELECT window.start AS s, count(*) AS n FROM types GROUP BY window(ts, '7 days', '1 day')
 -- window_time
-SELECT window_time(window) AS t, count(*) AS n FROM events GROUP BY window(ts, '1 minute')
+SELECT window_time(w) AS t, n FROM (SELECT window(ts, '1 minute') AS w, 1 AS n FROM events)
 -- window_avg
 SELECT window.start AS s, avg(event_time) AS a, max(cost) AS b, min(user_id) AS c FROM events GROUP BY window(ts, '1 minute')
 -- order_windows

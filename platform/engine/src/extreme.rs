@@ -1,18 +1,20 @@
 //! `min` and `max` of floats in one total order, as in Spark: NaN is greater than any number, and -0.0 equals 0.0.
 //!
-//! Every other type goes to DataFusion's own functions, whose comparisons are total already.
+//! Arrays and structs are compared item by item, nulls first ([`BestGroups`]). Every other type goes to DataFusion's own
+//! functions, whose comparisons are total already.
 
 use std::mem::size_of;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array};
-use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type};
 use datafusion::common::{Result, exec_err};
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::AggregateOrderSensitivity;
+use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature};
 
+use crate::best_by::BestGroups;
 use crate::ungrouped::Ungrouped;
 
 /// `min` and `max`, in place of DataFusion's.
@@ -40,6 +42,13 @@ impl Extreme {
     }
 }
 
+impl Extreme {
+    fn nested(&self, args: &AccumulatorArgs) -> Option<BestGroups> {
+        let answer = args.return_field.data_type();
+        answer.is_nested().then(|| BestGroups::new(self.greatest, answer))
+    }
+}
+
 impl AggregateUDFImpl for Extreme {
     fn name(&self) -> &str {
         self.inner.name()
@@ -58,24 +67,30 @@ impl AggregateUDFImpl for Extreme {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        if args.input_fields[0].data_type().is_nested() {
+            let field = |part: &str| Arc::new(Field::new(format_state_name(args.name, part), DataType::Binary, true));
+            return Ok(vec![field("key"), field("value")]);
+        }
         self.inner.state_fields(args)
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        match self.floats(&args) {
-            Some(groups) => Ok(Box::new(Ungrouped::of(groups)?)),
-            None => self.inner.accumulator(args),
+        match (self.floats(&args), self.nested(&args)) {
+            (Some(groups), _) => Ok(Box::new(Ungrouped::of(groups)?)),
+            (_, Some(groups)) => Ok(Box::new(Ungrouped::of(groups)?)),
+            _ => self.inner.accumulator(args),
         }
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        self.floats(&args).is_some() || self.inner.groups_accumulator_supported(args)
+        self.floats(&args).is_some() || self.nested(&args).is_some() || self.inner.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        match self.floats(&args) {
-            Some(groups) => Ok(Box::new(groups)),
-            None => self.inner.create_groups_accumulator(args),
+        match (self.floats(&args), self.nested(&args)) {
+            (Some(groups), _) => Ok(Box::new(groups)),
+            (_, Some(groups)) => Ok(Box::new(groups)),
+            _ => self.inner.create_groups_accumulator(args),
         }
     }
 

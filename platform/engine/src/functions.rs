@@ -19,7 +19,7 @@ use datafusion_spark::planner::SparkFunctionPlanner;
 
 use crate::arithmetic::SparkArithmetic;
 use crate::spark::casts::SparkCasts;
-use crate::{extreme, session, spark, split_text, sum, window};
+use crate::{best_by, extreme, moments, multiset, session, spark, split_text, sum, window};
 
 /// Rows per batch inside a plan.
 pub const BATCH_ROWS: usize = 8192;
@@ -80,6 +80,9 @@ pub fn session() -> SessionState {
     let aggregates = builder.aggregate_functions().get_or_insert_with(Vec::new);
     aggregates.extend(sum::functions());
     aggregates.extend(extreme::functions());
+    aggregates.extend(moments::functions());
+    aggregates.extend(multiset::functions());
+    aggregates.extend(best_by::functions());
     aggregates.push(Arc::new(approx_distinct_udaf().as_ref().clone().with_aliases(["approx_count_distinct"])));
     builder.build()
 }

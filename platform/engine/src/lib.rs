@@ -4,6 +4,7 @@
 //! states (the delta), what stands above runs on merged states (the answer). Only this crate plans with DataFusion.
 
 mod arithmetic;
+mod best_by;
 mod catalog;
 mod compile;
 mod deep;
@@ -18,6 +19,9 @@ mod groups;
 mod job;
 mod join;
 mod leaf;
+mod moments;
+mod multiset;
+mod multiset_answers;
 mod output;
 mod pipeline;
 mod reader;

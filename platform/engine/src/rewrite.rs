@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, DuplicateTreatment, Expr, Function,
     FunctionArg, FunctionArgExpr, FunctionArguments, Ident, LambdaFunction, ObjectName, OneOrManyWithParens, Subscript,
-    TimezoneInfo, UnaryOperator, Value, VisitorMut, visit_expressions_mut,
+    TimezoneInfo, TrimWhereField, UnaryOperator, Value, VisitorMut, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 
@@ -174,6 +174,32 @@ fn written(expr: &mut Expr) -> Option<Expr> {
             });
             let any = each.reduce(|left, right| binary(left, BinaryOperator::Or, right))?;
             Some(negated_if(*negated, nested(any)))
+        }
+        // `LIKE ALL (…)` is parsed as a call.
+        Expr::Like { negated, any: false, expr, pattern, escape_char } => {
+            let Expr::Function(function) = pattern.as_ref() else {
+                return None;
+            };
+            if !last_ident(&function.name)?.value.eq_ignore_ascii_case("all") {
+                return None;
+            }
+            let each = plain_arguments(function)?.into_iter().map(|pattern| Expr::Like {
+                negated: *negated,
+                any: false,
+                expr: expr.clone(),
+                pattern: Box::new(pattern),
+                escape_char: escape_char.clone(),
+            });
+            Some(nested(each.reduce(|left, right| binary(left, BinaryOperator::And, right))?))
+        }
+        Expr::Struct { values, fields } if fields.is_empty() => Some(struct_of(std::mem::take(values))),
+        Expr::Trim { trim_where: Some(side), trim_what: Some(what), expr, .. } => {
+            let function = match side {
+                TrimWhereField::Leading => "ltrim",
+                TrimWhereField::Trailing => "rtrim",
+                TrimWhereField::Both => return None,
+            };
+            Some(call(function, vec![take(what), take(expr)]))
         }
         Expr::Between { expr, negated, low, high } => {
             let value = take(expr);
@@ -349,13 +375,13 @@ fn function_written(function: &mut Function) -> Option<Expr> {
             let ours = if name.ends_with("diff") { "timestampdiff" } else { "timestampadd" };
             Some(call(ours, vec![unit, next()?, next()?]))
         }
-        ("struct", 1..) => {
-            let mut pairs = Vec::new();
-            for (index, one) in arguments.enumerate() {
-                pairs.push(text(&name_of(&one).unwrap_or_else(|| format!("col{}", index + 1))));
-                pairs.push(one);
-            }
-            Some(call("named_struct", pairs))
+        ("struct", 1..) => Some(struct_of(arguments.collect())),
+        ("positive", 1) => Some(nested(next()?)),
+        ("isnull", 1) => Some(nested(Expr::IsNull(Box::new(nested(next()?))))),
+        ("isnotnull", 1) => Some(nested(Expr::IsNotNull(Box::new(nested(next()?))))),
+        ("array_prepend", 2) => {
+            let list = next()?;
+            Some(call("array_insert", vec![list, number(1), next()?]))
         }
         ("arrays_zip", 1..) => {
             let mut pairs = Vec::new();
@@ -414,6 +440,16 @@ fn function_written(function: &mut Function) -> Option<Expr> {
         }
         _ => None,
     }
+}
+
+/// Fields have the names of the columns that they are.
+fn struct_of(values: Vec<Expr>) -> Expr {
+    let mut pairs = Vec::new();
+    for (index, one) in values.into_iter().enumerate() {
+        pairs.push(text(&name_of(&one).unwrap_or_else(|| format!("col{}", index + 1))));
+        pairs.push(one);
+    }
+    call("named_struct", pairs)
 }
 
 /// Aggregates over distinct values that are functions of their own.

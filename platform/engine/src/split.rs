@@ -24,7 +24,7 @@ use crate::session;
 use crate::window::{self, Spans};
 
 /// Aggregates whose states merge exactly and whose answers do not depend on the order of rows.
-const MERGEABLE: [&str; 13] = [
+const MERGEABLE: &[&str] = &[
     "count",
     "sum",
     "avg",
@@ -38,6 +38,38 @@ const MERGEABLE: [&str; 13] = [
     "bit_xor",
     "every",
     "any",
+    "var_pop",
+    "var_samp",
+    "stddev_pop",
+    "stddev",
+    "skewness",
+    "kurtosis",
+    "covar_pop",
+    "covar_samp",
+    "corr",
+    "regr_count",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_sxx",
+    "regr_syy",
+    "regr_sxy",
+    "regr_slope",
+    "regr_intercept",
+    "regr_r2",
+    "percentile",
+    "percentile_disc",
+    "percentile_approx",
+    "median",
+    "mode",
+    "collect_set",
+    "collect_list",
+    "string_agg",
+    "approx_top_k",
+    "sum_distinct",
+    "avg_distinct",
+    "count_distinct",
+    "min_by",
+    "max_by",
 ];
 
 /// The table that stands for merged states in the upper plan.
@@ -235,9 +267,7 @@ fn check_aggregate(aggregate: &Aggregate) -> std::result::Result<(), Refusal> {
         let params = &function.params;
         if !MERGEABLE.contains(&name) {
             let reason = match name {
-                "first_value" | "last_value" | "first" | "last" | "nth_value" | "array_agg" | "collect_list"
-                | "string_agg" => "depends on the order of rows",
-                "collect_set" | "median" => "keeps all values as its state",
+                "first_value" | "last_value" | "first" | "last" | "nth_value" => "depends on the order of rows",
                 _ => "is not exact when partial results are merged",
             };
             return refuse(

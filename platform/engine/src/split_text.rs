@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringBuilder};
 use arrow::datatypes::{DataType, Field, Int64Type};
-use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use regex::Regex;
+
+use crate::spark::compile;
 
 /// The function.
 pub fn function() -> Arc<ScalarUDF> {
@@ -14,7 +16,7 @@ pub fn function() -> Arc<ScalarUDF> {
 }
 
 /// The pattern compiled last: a query has one per call.
-static LAST: Mutex<Option<Regex>> = Mutex::new(None);
+static LAST: Mutex<Option<(String, Regex)>> = Mutex::new(None);
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Split {
@@ -58,14 +60,13 @@ impl ScalarUDFImpl for Split {
             }
             let pattern = patterns.value(row);
             let regex = match last.take() {
-                Some(regex) if regex.as_str() == pattern => regex,
-                _ => Regex::new(pattern)
-                    .map_err(|error| exec_datafusion_err!("`{pattern}` is no regular expression: {error}"))?,
+                Some((known, regex)) if known == pattern => regex,
+                _ => compile(pattern)?,
             };
             let limit = limits.map_or(-1, |limits| limits.value(row));
             split(texts.value(row), &regex, limit, |part| lists.values().append_value(part));
             lists.append(true);
-            last = Some(regex);
+            last = Some((pattern.to_owned(), regex));
         }
         *LAST.lock().unwrap_or_else(PoisonError::into_inner) = last;
         let lists: ArrayRef = Arc::new(lists.finish());

@@ -257,7 +257,7 @@ impl SumGroups {
 }
 
 /// `sum * 10^more / count`, rounded half away from zero as in Spark.
-fn rounded_quotient(sum: i128, more: i8, count: i64) -> Option<i128> {
+pub fn rounded_quotient(sum: i128, more: i8, count: i64) -> Option<i128> {
     let factor = i256::from_i128(10i128.checked_pow(u32::try_from(more).ok()?)?);
     let count = i256::from_i128(count.into());
     let scaled = i256::from_i128(sum).checked_mul(factor)?;

@@ -26,6 +26,42 @@ pub const FUNCTIONS: &[Function] = &[
         run: |call| call.ints(|row| Some(call.list(0, row)?.len() as i32)),
     },
     Function {
+        names: &["size"],
+        takes: |given| match given {
+            [DataType::Map(_, _)] => Ok(given.to_vec()),
+            _ => one_list(given, 0, "size(array or map)"),
+        },
+        gives: |_, _| Ok(INT),
+        run: |call| match call.columns[0].data_type() {
+            DataType::Map(_, _) => {
+                let map = call.columns[0].as_map();
+                call.ints(|row| map.is_valid(row).then(|| map.value_length(row)))
+            }
+            _ => call.ints(|row| Some(call.list(0, row)?.len() as i32)),
+        },
+    },
+    Function {
+        names: &["flatten"],
+        takes: |given| match given {
+            [DataType::List(item)] if matches!(item.data_type(), DataType::List(_)) => Ok(given.to_vec()),
+            _ => usage("flatten(array of arrays)"),
+        },
+        gives: |given, _| Ok(item_of(&given[0]).data_type().clone()),
+        run: |call| {
+            lists(call, |row| {
+                let Some(outer) = call.list(0, row).filter(|outer| outer.null_count() == 0) else {
+                    return Ok(None);
+                };
+                let inner = outer.as_list::<i32>();
+                let parts: Vec<ArrayRef> = (0..inner.len()).map(|item| inner.value(item)).collect();
+                match parts.is_empty() {
+                    true => Ok(Some(arrow::array::new_empty_array(item_of(call.answer).data_type()))),
+                    false => Ok(Some(join(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>())?)),
+                }
+            })
+        },
+    },
+    Function {
         names: &["get"],
         takes: |given| one_list(given, 1, "get(array, index)"),
         gives: |given, _| Ok(item_of(&given[0]).data_type().clone()),

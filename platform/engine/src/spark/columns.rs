@@ -132,11 +132,6 @@ impl Call<'_> {
     pub fn try_longs(&self, row: impl Fn(usize) -> Result<Option<i64>>) -> Result<ArrayRef> {
         self.primitives::<Int64Type>(row)
     }
-
-    /// Answers in INT that may fail.
-    pub fn try_ints(&self, row: impl Fn(usize) -> Result<Option<i32>>) -> Result<ArrayRef> {
-        self.primitives::<Int32Type>(row)
-    }
 }
 
 /// An integer that must fit.

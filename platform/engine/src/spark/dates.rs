@@ -208,7 +208,8 @@ pub const FUNCTIONS: &[Function] = &[
             let instants = to_instant_or(call, true, Some("yyyy-MM-dd HH:mm:ss"))?;
             let columns = [instants];
             let call = Call { columns: &columns, answer: call.answer, rows: call.rows };
-            call.longs(|row| Some(call.instant(0, row)?.div_euclid(SECOND)))
+            // Towards zero, as Spark has it here.
+            call.longs(|row| Some(call.instant(0, row)? / SECOND))
         },
     },
     instant_number!("unix_seconds", MICROS, LONG, |call| call

@@ -140,7 +140,7 @@ fn read_path(path: &str) -> Option<Vec<Step>> {
 fn at_path(value: &Value, path: &[Step]) -> Option<String> {
     let mut found = Vec::new();
     let many = path.contains(&Step::Every);
-    collect(value, path, &mut found);
+    collect(value, path, many, &mut found);
     match (&found[..], many) {
         ([], _) => None,
         ([one], false) => plain(one),
@@ -150,9 +150,9 @@ fn at_path(value: &Value, path: &[Step]) -> Option<String> {
     }
 }
 
-fn collect<'a>(value: &'a Value, path: &[Step], found: &mut Vec<&'a Value>) {
+fn collect<'a>(value: &'a Value, path: &[Step], many: bool, found: &mut Vec<&'a Value>) {
     let Some((step, rest)) = path.split_first() else {
-        if !value.is_null() {
+        if many || !value.is_null() {
             found.push(value);
         }
         return;
@@ -160,15 +160,15 @@ fn collect<'a>(value: &'a Value, path: &[Step], found: &mut Vec<&'a Value>) {
     match (step, value) {
         (Step::Field(name), Value::Object(fields)) => {
             if let Some(inner) = fields.get(name) {
-                collect(inner, rest, found);
+                collect(inner, rest, many, found);
             }
         }
         (Step::Item(index), Value::Array(items)) => {
             if let Some(inner) = items.get(*index) {
-                collect(inner, rest, found);
+                collect(inner, rest, many, found);
             }
         }
-        (Step::Every, Value::Array(items)) => items.iter().for_each(|inner| collect(inner, rest, found)),
+        (Step::Every, Value::Array(items)) => items.iter().for_each(|inner| collect(inner, rest, many, found)),
         _ => {}
     }
 }
@@ -210,16 +210,19 @@ fn from_json(call: &Call) -> Result<ArrayRef> {
         let Some(text) = call.text(0, row) else {
             return ScalarValue::try_from(call.answer);
         };
-        match (parse(text), call.answer) {
+        let value = match (parse(text), call.answer) {
             // A single object is a list of one.
             (Some(value @ Value::Object(_)), DataType::List(item)) if item.data_type().is_nested() => {
-                typed(&Value::Array(vec![value]), call.answer)
+                Some(Value::Array(vec![value]))
             }
-            (Some(value), _) if fits(&value, call.answer) => typed(&value, call.answer),
-            (_, DataType::Struct(_)) if !text.trim().is_empty() => {
-                typed(&Value::Object(Default::default()), call.answer)
-            }
-            _ => ScalarValue::try_from(call.answer),
+            // What is malformed is a struct without fields.
+            (None, DataType::Struct(_)) if !text.trim().is_empty() => Some(Value::Object(Default::default())),
+            (Some(value), DataType::Struct(_)) if !value.is_object() => Some(Value::Object(Default::default())),
+            (value, _) => value,
+        };
+        match value.map(|value| typed(&value, call.answer)).transpose()?.flatten() {
+            Some(value) => Ok(value),
+            None => ScalarValue::try_from(call.answer),
         }
     });
     let rows = rows.collect::<Result<Vec<_>>>()?;
@@ -227,35 +230,32 @@ fn from_json(call: &Call) -> Result<ArrayRef> {
     Ok(if found.data_type() == call.answer { found } else { arrow::compute::cast(&found, call.answer)? })
 }
 
-fn fits(value: &Value, wanted: &DataType) -> bool {
-    match wanted {
-        DataType::Struct(_) | DataType::Map(_, _) => value.is_object(),
-        DataType::List(_) => value.is_array(),
-        _ => true,
-    }
-}
-
-/// The value as one of the type; null where it is none.
-fn typed(value: &Value, wanted: &DataType) -> Result<ScalarValue> {
-    let null = || ScalarValue::try_from(wanted);
-    Ok(match (wanted, value) {
-        (_, Value::Null) => null()?,
-        (DataType::Struct(fields), Value::Object(object)) => {
+/// The value as one of the type; None where it is none. A field of a struct that is none is null, and the others stay.
+fn typed(value: &Value, wanted: &DataType) -> Result<Option<ScalarValue>> {
+    Ok(Some(match (wanted, value) {
+        (_, Value::Null) => ScalarValue::try_from(wanted)?,
+        (DataType::Struct(fields), Value::Object(object)) if !fields.is_empty() => {
             let columns = fields.iter().map(|field| {
                 let value = object.get(field.name()).unwrap_or(&Value::Null);
-                typed(value, field.data_type())?.to_array()
+                match typed(value, field.data_type())? {
+                    Some(value) => value.to_array(),
+                    None => Ok(arrow::array::new_null_array(field.data_type(), 1)),
+                }
             });
             let columns = columns.collect::<Result<Vec<_>>>()?;
-            let rows = if columns.is_empty() { return null() } else { columns };
-            ScalarValue::Struct(Arc::new(arrow::array::StructArray::new(fields.clone(), rows, None)))
+            ScalarValue::Struct(Arc::new(arrow::array::StructArray::new(fields.clone(), columns, None)))
         }
         (DataType::List(item), Value::Array(values)) => {
-            let items = values.iter().map(|value| typed(value, item.data_type())).collect::<Result<Vec<_>>>()?;
+            let items =
+                values.iter().map(|value| typed(value, item.data_type())).collect::<Result<Option<Vec<_>>>>()?;
+            let Some(items) = items else {
+                return Ok(None);
+            };
             ScalarValue::List(ScalarValue::new_list_nullable(&items, item.data_type()))
         }
         (DataType::Map(entries, _), Value::Object(object)) => {
             let DataType::Struct(fields) = entries.data_type() else {
-                return null();
+                return Ok(None);
             };
             let column = |values: Vec<ScalarValue>, data_type: &DataType| match values.is_empty() {
                 true => Ok(arrow::array::new_empty_array(data_type)),
@@ -263,32 +263,36 @@ fn typed(value: &Value, wanted: &DataType) -> Result<ScalarValue> {
             };
             let keys = object.keys().map(|key| typed(&Value::String(key.clone()), fields[0].data_type()));
             let values = object.values().map(|value| typed(value, fields[1].data_type()));
-            let keys = column(keys.collect::<Result<Vec<_>>>()?, fields[0].data_type())?;
-            let values = column(values.collect::<Result<Vec<_>>>()?, fields[1].data_type())?;
+            let keys = keys.collect::<Result<Option<Vec<_>>>>()?;
+            let Some((keys, values)) = keys.zip(values.collect::<Result<Option<Vec<_>>>>()?) else {
+                return Ok(None);
+            };
+            let (keys, values) = (column(keys, fields[0].data_type())?, column(values, fields[1].data_type())?);
             let entries = super::maps::build(entries, &[object.len()], None, keys, values)?;
             ScalarValue::try_from_array(&entries, 0)?
         }
         (DataType::Utf8, _) => ScalarValue::Utf8(plain(value)),
         (DataType::Boolean, Value::Bool(truth)) => ScalarValue::Boolean(Some(*truth)),
-        (number, Value::Number(given)) if number.is_integer() => match given.is_i64() {
-            true => cast_text(&given.to_string(), wanted)?,
-            false => null()?,
+        (integer, Value::Number(given)) if integer.is_integer() => match given.is_i64() {
+            true => return cast_text(&given.to_string(), wanted),
+            false => return Ok(None),
         },
-        (number, Value::Number(given)) if number.is_numeric() => cast_text(&given.to_string(), wanted)?,
+        (number, Value::Number(given)) if number.is_numeric() => return cast_text(&given.to_string(), wanted),
         (number, Value::String(text)) if number.is_floating() => match text.as_str() {
-            "NaN" | "Infinity" | "-Infinity" => cast_text(text, wanted)?,
-            _ => null()?,
+            "NaN" | "Infinity" | "-Infinity" => return cast_text(text, wanted),
+            _ => return Ok(None),
         },
         (DataType::Decimal128(_, _) | DataType::Date32 | DataType::Timestamp(_, _), Value::String(text)) => {
-            cast_text(text, wanted)?
+            return cast_text(text, wanted);
         }
-        _ => null()?,
-    })
+        _ => return Ok(None),
+    }))
 }
 
-fn cast_text(text: &str, wanted: &DataType) -> Result<ScalarValue> {
+fn cast_text(text: &str, wanted: &DataType) -> Result<Option<ScalarValue>> {
     let column: ArrayRef = Arc::new(arrow::array::StringArray::from(vec![text]));
-    ScalarValue::try_from_array(&super::casts::cast(&column, wanted, false)?, 0)
+    let value = ScalarValue::try_from_array(&super::casts::cast(&column, wanted, false)?, 0)?;
+    Ok((!value.is_null()).then_some(value))
 }
 
 /// Writes a value; fields of structs that are null are left out.
@@ -316,10 +320,7 @@ fn write(text: &mut String, column: &ArrayRef, row: usize) -> Result<()> {
         DataType::Timestamp(_, _) => {
             let micros = arrow::compute::cast(&column.slice(row, 1), &MICROS)?;
             let at = instant_of(micros.as_primitive::<TimestampMicrosecondType>().value(0));
-            let form = |at: chrono::NaiveDateTime| match at.and_utc().timestamp_subsec_micros() % 1000 {
-                0 => at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
-                _ => at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
-            };
+            let form = |at: chrono::NaiveDateTime| at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
             text.push_str(&at.map_or("null".into(), |at| quoted(&form(at))));
         }
         DataType::List(_) => {

@@ -348,7 +348,8 @@ pub fn half_even(value: i128, unit: i128) -> i128 {
 /// Rounds the digits that the double is written with, as `BigDecimal` does.
 fn round_double(value: f64, places: i64, mode: Mode) -> f64 {
     if !value.is_finite() || value == 0.0 {
-        return value;
+        // A BigDecimal has one zero.
+        return value + 0.0;
     }
     let text = format!("{:e}", value.abs());
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));

@@ -22,6 +22,7 @@ use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::{Expr, ScalarUDF};
 
 pub use math::as_decimal as exact_digits;
+pub use regexes::compile;
 pub use scalar::is_text;
 pub use values::{normal, rows_of};
 

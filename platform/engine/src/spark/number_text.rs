@@ -31,11 +31,13 @@ pub const FUNCTIONS: &[Function] = &[
 /// With commas between thousands, rounded half to even.
 fn format_number(call: &Call, row: usize) -> Option<String> {
     let places = u32::try_from(call.long(1, row)?).ok()?;
+    let mut below = false;
     let plain = match call.columns[0].data_type() {
         DataType::Decimal128(_, scale) => {
             let column = call.columns[0].as_primitive::<Decimal128Type>();
             let value = arrow::array::Array::is_valid(column, row).then(|| column.value(row))?;
             let scale = u32::try_from(*scale).ok()?;
+            below = value < 0;
             let rounded = match scale.checked_sub(places) {
                 Some(fewer) => super::math::half_even(value, 10i128.checked_pow(fewer)?),
                 None => value.checked_mul(10i128.checked_pow(places - scale)?)?,
@@ -53,7 +55,9 @@ fn format_number(call: &Call, row: usize) -> Option<String> {
             format!("{value:.*}", places as usize)
         }
     };
-    let (sign, digits) = plain.strip_prefix('-').map_or(("", plain.as_str()), |digits| ("-", digits));
+    let digits = plain.strip_prefix('-').unwrap_or(&plain);
+    // The sign stays where nothing else is left.
+    let sign = if below || plain.starts_with('-') { "-" } else { "" };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let mut grouped = String::new();
     for (index, digit) in whole.chars().enumerate() {

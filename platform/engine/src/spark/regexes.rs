@@ -10,7 +10,7 @@ use regex::Regex;
 use super::scalar::{Call, Function, TEXT, arguments};
 
 /// The pattern compiled last: a query has few, and most have one.
-static LAST: Mutex<Option<Regex>> = Mutex::new(None);
+static LAST: Mutex<Option<(String, Regex)>> = Mutex::new(None);
 
 const TWO: &[DataType] = &[TEXT, TEXT];
 const GROUP: &[DataType] = &[TEXT, TEXT, DataType::Int64];
@@ -123,6 +123,29 @@ pub const FUNCTIONS: &[Function] = &[
     },
 ];
 
+/// A pattern of Java's: `\d`, `\w` and `\s` stand for ASCII only.
+pub fn compile(pattern: &str) -> Result<Regex> {
+    let mut ours = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            ours.push(c);
+            continue;
+        }
+        match chars.next() {
+            Some('d') => ours.push_str("[0-9]"),
+            Some('D') => ours.push_str("[^0-9]"),
+            Some('w') => ours.push_str("[a-zA-Z0-9_]"),
+            Some('W') => ours.push_str("[^a-zA-Z0-9_]"),
+            Some('s') => ours.push_str(r"[ \t\n\x0B\f\r]"),
+            Some('S') => ours.push_str(r"[^ \t\n\x0B\f\r]"),
+            Some(other) => ours.extend(['\\', other]),
+            None => ours.push('\\'),
+        }
+    }
+    Regex::new(&ours).map_err(|error| exec_datafusion_err!("`{pattern}` is no regular expression: {error}"))
+}
+
 /// Java's `$1` and `\$` in the words of the regex crate.
 fn replacement(by: &str) -> String {
     let mut ours = String::with_capacity(by.len());
@@ -174,12 +197,11 @@ fn matched<T>(call: &Call, each: impl Fn(&str, &Regex, usize) -> Result<Option<T
             continue;
         };
         let regex = match last.take() {
-            Some(regex) if regex.as_str() == pattern => regex,
-            _ => Regex::new(pattern)
-                .map_err(|error| exec_datafusion_err!("`{pattern}` is no regular expression: {error}"))?,
+            Some((known, regex)) if known == pattern => regex,
+            _ => compile(pattern)?,
         };
         found.push(each(text, &regex, row)?);
-        last = Some(regex);
+        last = Some((pattern.to_owned(), regex));
     }
     *LAST.lock().unwrap_or_else(PoisonError::into_inner) = last;
     Ok(found)
