@@ -71,7 +71,9 @@ impl Builder<'_> {
                 }
             }
             self.no_repeats(&from, &fields.path_of("from"), "the name");
-            let drop_duplicates = fields.fields("drop_duplicates").map(|unique| DropDuplicates {
+            // Its defaults are filled in where it is not written, too.
+            let written = self.map.has(&fields.path_of("drop_duplicates"));
+            let drop_duplicates = fields.fields("drop_duplicates").filter(|_| written).map(|unique| DropDuplicates {
                 columns: unique.list("columns"),
                 within_watermark: unique.flag("within_watermark"),
             });

@@ -106,7 +106,7 @@ broken! {
     ];
     cyclic_streams: [
         "from: clicks" => "from: [after, third]",
-        "  after: {from: z_first}\n" => "  after: {from: z_first}\n  third: {from: clicks}\n  self_made: {from: self_made}\n  downstream: {from: after}\n",
+        "  after: {from: z_first, drop_duplicates: {columns: [id], within_watermark: true}}\n" => "  after: {from: z_first}\n  third: {from: clicks}\n  self_made: {from: self_made}\n  downstream: {from: after}\n",
     ];
     bad_durations_and_sizes: [
         "delay: 10 seconds" => "delay: 10 secnods",
@@ -366,9 +366,9 @@ fn another_room_places_its_mistakes() {
     );
     insta::assert_snapshot!(mistake.to_string(), @r"
     error: there is no table `all_events`
-      --> golden.yaml:79:12
+      --> golden.yaml:80:12
        |
-    79 |       FROM all_events
+    80 |       FROM all_events
        |            ^^^^^^^^^^ views.by_user.sql
        = help: did you mean `events`?
     ");
