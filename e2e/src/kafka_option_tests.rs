@@ -213,9 +213,9 @@ fn a_raw_record_is_sparks_row_and_a_value_keeps_its_own_columns() {
         let sql = "SELECT CAST(key AS string), try_cast(value AS string) LIKE '%mine%', topic, partition, `offset`, \
                    unix_millis(timestamp), timestamp_type, headers IS NULL FROM seen ORDER BY `offset` LIMIT 1";
         assert_eq!(raw.river.rows(sql), [format!("k,true,{topic},0,0,1000,0,false")], "{layout}");
-        let sql = "SELECT key IS NULL, value IS NULL, encode(value, 'hex'), headers IS NULL FROM seen WHERE `offset` > 0 \
+        let sql = "SELECT key IS NULL, value IS NULL, hex(value), headers IS NULL FROM seen WHERE `offset` > 0 \
                    ORDER BY `offset`";
-        assert_eq!(raw.river.rows(sql), ["true,false,ff,true", "false,true,,true"], "{layout}");
+        assert_eq!(raw.river.rows(sql), ["true,false,FF,true", "false,true,,true"], "{layout}");
         let sql = "SELECT h.key, CAST(h.value AS string) FROM (SELECT explode(headers) AS h FROM seen) ORDER BY 1";
         assert_eq!(raw.river.rows(sql), ["a,x", "b,"], "{layout}");
     }
