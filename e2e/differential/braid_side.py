@@ -42,6 +42,14 @@ class Deployment:
                 per_epoch = datasets.cut(name, folder, self.seed)
                 sources[name] = {"files": {"path": folder, "max_files_per_trigger": per_epoch},
                                  "format": source["format"], "schema": source["schema"]}
+        sinks = {}
+        for query in self.queries:
+            if query.watermark:
+                source, column, delay = query.late
+                sources[source]["watermark"] = {"event_time": column, "delay": delay}
+            if query.stream:
+                path = os.path.join(self.home, "out")
+                sinks["out"] = {"from": query.view, "output_mode": query.stream, "parquet": {"path": path}}
         tables = {name: {"file": {"path": datasets.table(name)}, "format": "csv", "schema": table["schema"]}
                   for name, table in datasets.TABLES.items()}
         deployment = {
@@ -50,6 +58,8 @@ class Deployment:
             "views": {query.view: {"sql": query.sql} for query in self.queries},
             "serving": {"http": "127.0.0.1:0"},
         }
+        if sinks:
+            deployment["sinks"] = sinks
         self.path = os.path.join(self.home, "deployment.yaml")
         with open(self.path, "w", encoding="utf-8") as file:
             json.dump(deployment, file, indent=1, ensure_ascii=False)  # JSON is YAML
@@ -100,11 +110,25 @@ class Deployment:
 
     def answers(self):
         self.parts = []
-        found = self.ask() if self.catch_up() else {}
+        found = {}
+        if self.catch_up():
+            streamed = self.queries[0].stream
+            found = {self.queries[0].id: {"rows": self.sunk()}} if streamed else self.ask()
         found.update(self.refused)
         for part in self.parts:
             found.update(part.answers())
         return found
+
+    def sunk(self):
+        """What the sink got."""
+        import pyarrow.parquet
+
+        import spark_side
+        lines = []
+        for file in glob.glob(os.path.join(self.home, "out", "**", "*.parquet"), recursive=True):
+            for row in pyarrow.parquet.read_table(file).to_pylist():
+                lines.append(canonical.line([spark_side.plain(value) for value in row.values()]))
+        return sorted(lines)
 
     def ask(self):
         up = subprocess.Popen([binary(), "up", self.path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -164,10 +188,10 @@ def rows_of(address, view):
 
 
 def answers(queries, home, seed):
-    """The answer of each query. Those that must fail stand alone, since a failing view ends its deployment."""
-    together = [query for query in queries if not query.fails]
+    """The answer of each query. Those that must fail stand alone, since a failing view ends its deployment, and so do those with a sink."""
+    together = [query for query in queries if not (query.fails or query.stream)]
     groups = [together[at:at + VIEWS_MAX] for at in range(0, len(together), VIEWS_MAX)]
-    groups += [[query] for query in queries if query.fails]
+    groups += [[query] for query in queries if query.fails or query.stream]
     found = {}
     for number, group in enumerate(groups):
         layout = ["kappa", "lambda"][(number + seed) % 2]

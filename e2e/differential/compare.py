@@ -28,11 +28,9 @@ def differences():
 
 def judge(query, spark, braid):
     """The verdict, and a line about it."""
-    if query.fails or ("error" in spark and "error" in braid):
+    if query.fails:
         if "error" in spark and "error" in braid:
             return "equal", f"both fail: {spark['error']} / {braid['error']}"
-        if not query.fails and "error" in spark:
-            return "refused by Spark", spark["message"]
         return "differs", f"Spark {spark.get('error', 'answers')}, Braid {braid.get('error', 'answers')}"
     if "error" in spark:
         return "refused by Spark", spark["message"]
@@ -56,7 +54,7 @@ def golden(topics, asked, spark, verdicts):
         lines = []
         for query in asked:
             rows = spark[query.id].get("rows")
-            if query.topic == topic and verdicts[query.id] == "equal" and not query.needs \
+            if query.topic == topic and verdicts[query.id] == "equal" and not (query.needs or query.stream) \
                     and rows is not None and len(rows) <= GOLDEN_ROWS_MAX:
                 lines += [f"-- {query.name}", *rows]
         with open(os.path.join(HERE, "golden", f"{topic}.txt"), "w", encoding="utf-8") as file:

@@ -1,40 +1,14 @@
 """The data sets: which files, under which schema, and how they are declared to Spark and to Braid."""
 import hashlib
+import json
 import os
 import random
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# Column types in Spark's words; a deployment file uses the same.
-SOURCES = {
-    "types": {
-        "format": "json",
-        "schema": {
-            "id": "int", "g": "string", "i": "int", "l": "bigint", "x": "double", "f": "float", "d": "decimal(12,3)",
-            "s": "string", "b": "boolean", "day": "date", "ts": "timestamp", "a": "array<int>", "sa": "array<string>",
-            "st": "struct<x:int,y:string>", "m": "map<string,int>", "sts": "array<struct<k:string,v:double>>",
-            "j": "string", "num": "string", "t": "string",
-        },
-    },
-    "events": {
-        "format": "json",
-        "schema": {
-            "user_id": "string", "page_id": "string", "ad_id": "string", "ad_type": "string", "event_type": "string",
-            "event_time": "bigint", "ts": "timestamp", "cost": "double",
-        },
-    },
-    "retail": {
-        "format": "csv",
-        "schema": {
-            "InvoiceNo": "string", "StockCode": "string", "Description": "string", "Quantity": "int",
-            "InvoiceDate": "timestamp", "UnitPrice": "decimal(12,3)", "CustomerID": "string", "Country": "string",
-        },
-    },
-}
-TABLES = {
-    "ads": {"schema": {"ad_id": "string", "campaign_id": "string"}},
-    "groups": {"schema": {"g": "string", "label": "string", "weight": "int"}},
-}
+# Column types in Spark's words; a deployment file uses the same. The test without Spark reads them too.
+with open(os.path.join(HERE, "datasets.json"), encoding="utf-8") as declared:
+    SOURCES, TABLES = json.load(declared).values()
 FILES_MAX = 12
 
 

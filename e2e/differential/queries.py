@@ -1,7 +1,9 @@
 """Queries as data: SQL files in `queries/`, each statement under a comment with its name.
 
 A line `-- name` begins a query; the statement ends with the next name or the file's end. Words after the name say how it is meant:
-`fails` (both must refuse it or fail on it), `needs=retail` (only where that data set is given). A line `--- …` is a comment.
+`fails` (both must refuse it or fail on it), `needs=retail` (only where that data set is given), `stream=append` (what a sink in
+that output mode gets is compared with what Spark's structured streaming gives it), `watermark=events.ts/10s` (for that). A line
+`--- …` is a comment.
 """
 import os
 from dataclasses import dataclass
@@ -16,6 +18,14 @@ class Query:
     sql: str
     fails: bool
     needs: str | None
+    stream: str | None = None
+    watermark: str | None = None
+
+    @property
+    def late(self):
+        """Source, column and delay of its watermark."""
+        source, rest = self.watermark.split(".")
+        return (source, *rest.split("/"))
 
     @property
     def id(self):
@@ -46,8 +56,8 @@ def parse(topic, text):
     for line in text.splitlines():
         if line.startswith("-- "):
             name, *words = line[3:].split()
-            needs = next((word[6:] for word in words if word.startswith("needs=")), None)
-            queries.append(Query(topic, name, "", "fails" in words, needs))
+            said = dict(word.split("=", 1) for word in words if "=" in word)
+            queries.append(Query(topic, name, "", "fails" in words, *map(said.get, ["needs", "stream", "watermark"])))
         elif line.strip() and not line.startswith("---"):
             queries[-1].sql += line.strip() + "\n"
     for query in queries:

@@ -12,6 +12,18 @@ import datasets
 CACHE = os.path.join(os.environ.get("BRAID_DIFFERENTIAL_CACHE", tempfile.gettempdir()), "answers")
 
 
+def register(spark, live=None):
+    """Makes the data sets tables; with `live`, a folder of cut files per source, streams."""
+    for name, source in datasets.SOURCES.items():
+        paths = datasets.files(name)
+        if paths:
+            schema = ", ".join(f"{column} {kind}" for column, kind in source["schema"].items())
+            reader = (spark.readStream.option("maxFilesPerTrigger", 1) if live else spark.read).schema(schema)
+            reader = reader.option("header", True).option("escape", '"') if source["format"] == "csv" else reader
+            rows = getattr(reader, source["format"])(live[name] if live else paths)
+            yield name, rows
+
+
 def session(home):
     import logging
 
@@ -28,13 +40,8 @@ def session(home):
     for key, value in settings.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
-    for name, source in datasets.SOURCES.items():
-        paths = datasets.files(name)
-        if paths:
-            schema = ", ".join(f"{column} {kind}" for column, kind in source["schema"].items())
-            reader = spark.read.schema(schema)
-            rows = reader.option("header", True).option("escape", '"').csv(paths) if source["format"] == "csv" else reader.json(paths)
-            rows.createOrReplaceTempView(name)
+    for name, rows in register(spark):
+        rows.createOrReplaceTempView(name)
     for name, table in datasets.TABLES.items():
         schema = ", ".join(f"{column} {kind}" for column, kind in table["schema"].items())
         spark.read.schema(schema).option("header", True).csv(datasets.table(name)).createOrReplaceTempView(name)
@@ -60,9 +67,29 @@ def plain(value):
     return value
 
 
-def answer(spark, sql):
+def streamed(spark, query, home):
+    """What structured streaming gives a sink, over the input cut into files."""
+    folder = os.path.join(home, "spark-stream", query.view)
+    live = {name: os.path.join(folder, name) for name in datasets.SOURCES if datasets.files(name)}
+    for name, to in live.items():
+        datasets.cut(name, to, 1)
+    for name, rows in register(spark, live):
+        if query.watermark and query.late[0] == name:
+            rows = rows.withWatermark(query.late[1], query.late[2].replace("s", " seconds"))
+        rows.createOrReplaceTempView(name)
     try:
-        rows = spark.sql(sql).collect()
+        out = (spark.sql(query.sql).writeStream.format("memory").queryName("out").outputMode(query.stream)
+               .option("checkpointLocation", os.path.join(folder, "checkpoint")).trigger(availableNow=True).start())
+        out.awaitTermination()
+        return spark.table("out").collect()
+    finally:
+        for name, rows in register(spark):
+            rows.createOrReplaceTempView(name)
+
+
+def answer(spark, query, home):
+    try:
+        rows = streamed(spark, query, home) if query.stream else spark.sql(query.sql).collect()
     except Exception as error:  # whatever Spark says against it is its answer
         kind = getattr(error, "getCondition", getattr(error, "getErrorClass", lambda: None))()
         return {"error": kind or type(error).__name__, "message": str(error).split("JVM stacktrace")[0].strip()[:600]}
@@ -75,14 +102,14 @@ def answers(queries, home):
     data = datasets.digest()
     spark, found = None, {}
     for query in queries:
-        key = hashlib.sha256(f"2 {data} {query.sql}".encode()).hexdigest()
+        key = hashlib.sha256(f"2 {data} {query.sql}{query.stream or ''}{query.watermark or ''}".encode()).hexdigest()
         kept = os.path.join(CACHE, key + ".json")
         if os.path.exists(kept):
             with open(kept, encoding="utf-8") as file:
                 found[query.id] = json.load(file)
             continue
         spark = spark or session(home)
-        found[query.id] = answer(spark, query.sql)
+        found[query.id] = answer(spark, query, home)
         with open(kept + ".new", "w", encoding="utf-8") as file:
             json.dump(found[query.id], file)
         os.replace(kept + ".new", kept)

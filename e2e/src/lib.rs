@@ -16,6 +16,8 @@ mod console;
 #[cfg(test)]
 mod deployments;
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod dlq_tests;
 #[cfg(test)]
 mod hostile;

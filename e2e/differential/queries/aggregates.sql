@@ -26,21 +26,21 @@ SELECT g, bool_and(b) AS a, bool_or(b) AS c, every(b) AS d, any(b) AS e, some(b)
 -- bit_aggregates
 SELECT g, bit_and(i) AS a, bit_or(i) AS b, bit_xor(i) AS c FROM types GROUP BY g
 -- stddev
-SELECT stddev(i) AS a, stddev_samp(i) AS b, stddev_pop(i) AS c, std(i) AS d FROM types WHERE abs(id) NOT IN (4, 5)
+SELECT round(stddev(i), 9) AS a, round(stddev_samp(i), 9) AS b, round(stddev_pop(i), 9) AS c, round(std(i), 9) AS d FROM types WHERE abs(id) NOT IN (4, 5)
 -- variance
-SELECT g, variance(id) AS a, var_samp(id) AS b, var_pop(id) AS c FROM types GROUP BY g
+SELECT g, round(variance(id), 9) AS a, round(var_samp(id), 9) AS b, round(var_pop(id), 9) AS c FROM types GROUP BY g
 -- variance_double
 SELECT ad_type, round(variance(cost), 6) AS a, round(stddev(cost), 6) AS b FROM events GROUP BY ad_type
 -- variance_few
 SELECT id, var_samp(i) AS a, var_pop(i) AS b, stddev(i) AS c FROM types GROUP BY id
 -- covariance
-SELECT covar_pop(id, i) AS a, covar_samp(id, i) AS b FROM types WHERE id NOT IN (4, 5)
+SELECT round(covar_pop(id, i), 9) AS a, round(covar_samp(id, i), 9) AS b FROM types WHERE id NOT IN (4, 5)
 -- correlation
 SELECT round(corr(id, i), 10) AS a, round(corr(id, id), 10) AS b FROM types WHERE id NOT IN (4, 5)
 -- regression
 SELECT regr_count(id, i) AS a, round(regr_slope(id, i), 10) AS b, round(regr_intercept(id, i), 10) AS c, round(regr_r2(id, i), 10) AS d FROM types WHERE id NOT IN (4, 5)
 -- regr_averages
-SELECT regr_avgx(id, i) AS a, regr_avgy(id, i) AS b, regr_sxx(id, i) AS c, regr_syy(id, i) AS d, regr_sxy(id, i) AS e FROM types WHERE id NOT IN (4, 5)
+SELECT round(regr_avgx(id, i), 9) AS a, round(regr_avgy(id, i), 9) AS b, round(regr_sxx(id, i), 9) AS c, round(regr_syy(id, i), 9) AS d, round(regr_sxy(id, i), 9) AS e FROM types WHERE id NOT IN (4, 5)
 -- skewness
 SELECT round(skewness(id), 8) AS a, round(kurtosis(id), 8) AS b FROM types
 -- min_by
@@ -121,8 +121,8 @@ SELECT try_sum(i) AS a, try_avg(i) AS b, try_sum(l) AS c FROM types
 SELECT max(named_struct('i', i, 'id', id)) AS a FROM types
 -- max_array
 SELECT max(sa) AS a, min(sa) AS b FROM types
--- max_n
-SELECT max_by(g, id) AS a, max(id, 3) AS b FROM types
+-- max_by_null
+SELECT max_by(g, id) AS a, min_by(s, x) AS b FROM types
 -- grouping_sets
 SELECT g, b, count(*) AS n FROM types GROUP BY GROUPING SETS ((g), (b), ())
 -- rollup
@@ -139,3 +139,13 @@ SELECT g, round(sum(i) / count(*), 3) AS a, CASE WHEN count(*) > 5 THEN 'many' E
 SELECT g, sum(CASE WHEN b THEN 1 ELSE 0 END) AS a, sum(if(b, i, 0)) AS c FROM types WHERE id NOT IN (4, 5) GROUP BY g
 -- kurtosis_events
 SELECT round(kurtosis(event_time % 1000), 6) AS a, round(skewness(event_time % 1000), 6) AS b FROM events
+-- variance_digits
+SELECT g, variance(id) AS a FROM types GROUP BY g
+-- percentile_text_keys
+SELECT event_type, percentile_approx(cost, 0.5) AS a, percentile_approx(event_time, 0.99) AS b FROM events GROUP BY event_type
+-- median_windows
+SELECT window.start AS s, median(event_time) AS a, mode(ad_type) IS NOT NULL AS b FROM events GROUP BY window(ts, '1 minute', '30 seconds')
+-- distinct_windows
+SELECT window.start AS s, sum(DISTINCT event_time % 10) AS a, size(collect_set(ad_type)) AS b FROM events GROUP BY window(ts, '1 minute')
+-- filter_percentile
+SELECT percentile(cost, 0.5) FILTER (WHERE ad_type = 'mail') AS a, count_if(cost > 1) AS b FROM events

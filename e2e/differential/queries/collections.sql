@@ -96,7 +96,7 @@ SELECT id, p, e FROM types LATERAL VIEW posexplode(sa) q AS p, e
 -- lateral_view_map
 SELECT id, k, v FROM types LATERAL VIEW explode(m) q AS k, v
 -- lateral_view_twice
-SELECT id, e, f FROM types LATERAL VIEW explode(a) q AS e LATERAL VIEW explode(sa) r AS f
+SELECT id, e, h FROM types LATERAL VIEW explode(a) q AS e LATERAL VIEW explode(sa) r AS h
 -- lateral_view_count
 SELECT e, count(*) AS n FROM types LATERAL VIEW explode(sa) q AS e GROUP BY e
 -- explode_split
@@ -119,3 +119,7 @@ SELECT a, count(*) AS n FROM types GROUP BY a
 SELECT st, count(*) AS n FROM types GROUP BY st
 -- nested_explode_json
 SELECT id, explode(from_json(j, 'array<int>')) AS v FROM types WHERE id IN (3, 13)
+-- nested_lambdas
+SELECT id, transform(a, (v, n) -> array_join(transform(sa, (w, k) -> concat(w, ':', CAST(v AS STRING), ':', CAST(n + k AS STRING))), ' ')) AS b FROM types
+-- nested_lambdas_filtered
+SELECT id, map_filter(m, (k, v) -> exists(a, e -> e = v)) AS a, transform(a, v -> array_join(transform(sa, w -> concat(w, CAST(v AS STRING))), ' ')) AS b FROM types WHERE id > 8

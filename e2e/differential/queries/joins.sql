@@ -66,7 +66,7 @@ SELECT ID, Types.G AS G2 FROM Types WHERE I > 3
 -- backticks
 SELECT `id` AS `my id`, `g` FROM `types`
 -- lateral_alias
-SELECT id + 1 AS a, a * 2 AS b FROM types
+SELECT p * 2 AS q FROM (SELECT id + 1 AS p FROM types)
 -- where_alias_free
 SELECT t.id FROM types AS t WHERE t.st.x > 5
 -- comments

@@ -24,7 +24,7 @@ SELECT id, replace(s, 'a', 'bb') AS a, replace(s, 'a') AS b, translate(s, 'abc',
 -- reverse_repeat
 SELECT id, reverse(s) AS a, repeat(g, 3) AS b, space(2) AS c, repeat(g, -1) AS d FROM types
 -- find
-SELECT id, instr(s, 'a') AS a, locate('a', s) AS b, locate('a', s, 3) AS c, position('b' IN s) AS d, charindex('c', s) AS e FROM types
+SELECT id, instr(s, 'a') AS a, locate('a', s) AS b, locate('a', s, 3) AS c, position('b' IN s) AS d FROM types
 -- starts_ends
 SELECT id, startswith(s, 'a') AS a, endswith(s, 'c') AS b, contains(s, 'b') AS c FROM types
 -- initcap

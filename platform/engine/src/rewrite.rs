@@ -16,8 +16,8 @@ use crate::spelling::last_ident;
 
 /// The digits of a timestamp's seconds.
 const MICROSECOND_DIGITS: u64 = 6;
-/// The name that a lambda's variable gets where it stands for several.
-const ENTRY: &str = "__entry";
+/// The longest text of all copies where an expression is written several times: nested ones would double and double.
+const COPIES_BYTES_MAX: usize = 8192;
 
 /// Functions that have another name here.
 const RENAMED: &[(&str, &str)] = &[
@@ -31,6 +31,8 @@ const RENAMED: &[(&str, &str)] = &[
     ("any", "bool_or"),
     ("every", "bool_and"),
     ("any_value", "min"),
+    ("first", "first_value"),
+    ("last", "last_value"),
     ("transform", "array_transform"),
     ("filter", "array_filter"),
     ("array_exists", "array_any_match"),
@@ -165,6 +167,10 @@ fn written(expr: &mut Expr) -> Option<Expr> {
                 Expr::Nested(one) => vec![*one],
                 one => vec![one],
             };
+            if !may_be_copied(expr, patterns.len()) {
+                *pattern = Box::new(Expr::Tuple(patterns));
+                return None;
+            }
             let each = patterns.into_iter().map(|pattern| Expr::Like {
                 negated: false,
                 any: false,
@@ -183,7 +189,11 @@ fn written(expr: &mut Expr) -> Option<Expr> {
             if !last_ident(&function.name)?.value.eq_ignore_ascii_case("all") {
                 return None;
             }
-            let each = plain_arguments(function)?.into_iter().map(|pattern| Expr::Like {
+            let patterns = plain_arguments(function)?;
+            if !may_be_copied(expr, patterns.len()) {
+                return None;
+            }
+            let each = patterns.into_iter().map(|pattern| Expr::Like {
                 negated: *negated,
                 any: false,
                 expr: expr.clone(),
@@ -201,7 +211,7 @@ fn written(expr: &mut Expr) -> Option<Expr> {
             };
             Some(call(function, vec![take(what), take(expr)]))
         }
-        Expr::Between { expr, negated, low, high } => {
+        Expr::Between { expr, negated, low, high } if may_be_copied(expr, 2) => {
             let value = take(expr);
             let above = binary(value.clone(), BinaryOperator::GtEq, nested(take(low)));
             let below = binary(value, BinaryOperator::LtEq, nested(take(high)));
@@ -233,6 +243,11 @@ fn written(expr: &mut Expr) -> Option<Expr> {
         Expr::Function(function) => function_written(function),
         _ => None,
     }
+}
+
+/// Whether the expression may be written so many times.
+fn may_be_copied(expr: &Expr, times: usize) -> bool {
+    expr.to_string().len().saturating_mul(times) <= COPIES_BYTES_MAX
 }
 
 fn take(expr: &mut Expr) -> Expr {
@@ -347,6 +362,9 @@ fn function_written(function: &mut Function) -> Option<Expr> {
         ("nullifzero", 1) => Some(call("nullif", vec![next()?, number(0)])),
         ("decode", 3..) => {
             let value = next()?;
+            if !may_be_copied(&value, count / 2) {
+                return None;
+            }
             let mut conditions = Vec::new();
             let mut rest = arguments.peekable();
             let mut otherwise = None;
@@ -379,6 +397,11 @@ fn function_written(function: &mut Function) -> Option<Expr> {
         ("positive", 1) => Some(nested(next()?)),
         ("isnull", 1) => Some(nested(Expr::IsNull(Box::new(nested(next()?))))),
         ("isnotnull", 1) => Some(nested(Expr::IsNotNull(Box::new(nested(next()?))))),
+        ("array_append", 2) => {
+            let list = next()?;
+            let last = Expr::value(Value::Number("-1".into(), false));
+            Some(call("array_insert", vec![list, last, next()?]))
+        }
         ("array_prepend", 2) => {
             let list = next()?;
             Some(call("array_insert", vec![list, number(1), next()?]))
@@ -393,9 +416,7 @@ fn function_written(function: &mut Function) -> Option<Expr> {
         }
         ("transform", 2) => match (next()?, next()?) {
             (list, Expr::Lambda(mut lambda)) if lambda.params.len() == 2 => {
-                let value = field("col");
-                let position = field("pos");
-                substitute(&mut lambda, vec![value, position]);
+                substitute(&mut lambda, &["col", "pos"]);
                 Some(call("array_transform", vec![call("list_entries", vec![list]), Expr::Lambda(lambda)]))
             }
             _ => None,
@@ -412,7 +433,7 @@ fn function_written(function: &mut Function) -> Option<Expr> {
             let Expr::Lambda(mut lambda) = next()? else {
                 return None;
             };
-            substitute(&mut lambda, vec![field("l"), field("r")]);
+            substitute(&mut lambda, &["l", "r"]);
             let zipped = call("zipped", vec![text("l"), left, text("r"), right]);
             Some(call("array_transform", vec![zipped, Expr::Lambda(lambda)]))
         }
@@ -420,7 +441,7 @@ fn function_written(function: &mut Function) -> Option<Expr> {
             let (map, Expr::Lambda(mut lambda)) = (next()?, next()?) else {
                 return None;
             };
-            substitute(&mut lambda, vec![field("key"), field("value")]);
+            substitute(&mut lambda, &["key", "value"]);
             let kept = call("array_filter", vec![call("map_entries", vec![map]), Expr::Lambda(lambda)]);
             Some(call("map_from_entries", vec![kept]))
         }
@@ -428,11 +449,11 @@ fn function_written(function: &mut Function) -> Option<Expr> {
             let (map, Expr::Lambda(mut lambda)) = (next()?, next()?) else {
                 return None;
             };
-            substitute(&mut lambda, vec![field("key"), field("value")]);
+            let entry = substitute(&mut lambda, &["key", "value"]);
             let changed = take(&mut lambda.body);
             let pair = match name.as_str() {
-                "transform_values" => vec![text("key"), field("key"), text("value"), changed],
-                _ => vec![text("key"), changed, text("value"), field("value")],
+                "transform_values" => vec![text("key"), field(&entry, "key"), text("value"), changed],
+                _ => vec![text("key"), changed, text("value"), field(&entry, "value")],
             };
             *lambda.body = call("named_struct", pair);
             let entries = call("array_transform", vec![call("map_entries", vec![map]), Expr::Lambda(lambda)]);
@@ -485,24 +506,27 @@ fn name_of(expr: &Expr) -> Option<String> {
     }
 }
 
-fn field(name: &str) -> Expr {
-    call("get_field", vec![Expr::Identifier(Ident::new(ENTRY)), text(name)])
+fn field(entry: &str, name: &str) -> Expr {
+    call("get_field", vec![Expr::Identifier(Ident::new(entry)), text(name)])
 }
 
-/// One variable in place of several, each of which is one of its fields.
-fn substitute(lambda: &mut LambdaFunction, by: Vec<Expr>) {
-    let names: Vec<Ident> = lambda.params.iter().map(|parameter| parameter.name.clone()).collect();
+/// One variable in place of several, each of which is one of its fields; gives its name. It is made of theirs, so that
+/// it hides of the lambdas around it exactly what they would hide.
+fn substitute(lambda: &mut LambdaFunction, fields: &[&str]) -> String {
+    let names: Vec<String> = lambda.params.iter().map(|parameter| parameter.name.value.to_lowercase()).collect();
+    let entry = format!("__entry_{}", names.join("_"));
     let _ = visit_expressions_mut(lambda.body.as_mut(), |expr| {
         if let Expr::Identifier(ident) = expr
-            && let Some(index) = names.iter().position(|name| name.value.eq_ignore_ascii_case(&ident.value))
-            && let Some(field) = by.get(index)
+            && let Some(index) = names.iter().position(|name| *name == ident.value.to_lowercase())
+            && let Some(name) = fields.get(index)
         {
-            *expr = field.clone();
+            *expr = field(&entry, name);
         }
         ControlFlow::<()>::Continue(())
     });
     if let Some(mut parameter) = lambda.params.first().cloned() {
-        parameter.name = Ident::new(ENTRY);
+        parameter.name = Ident::new(&entry);
         lambda.params = OneOrManyWithParens::One(parameter);
     }
+    entry
 }

@@ -1,1 +1,1 @@
-SELECT id, date_part('second', at) AS s FROM plain_rows WHERE at IS NOT NULL ORDER BY id
+SELECT id, second(at) AS s FROM plain_rows WHERE at IS NOT NULL ORDER BY id

@@ -104,6 +104,12 @@ pub const FUNCTIONS: &[Function] = &[
         run: |call| call.doubles(|_| Some(std::f64::consts::E)),
     },
     Function {
+        names: &["isnan"],
+        takes: |given| arguments(given, &[DOUBLE], 1, "isnan(number)"),
+        gives: |_, _| Ok(DataType::Boolean),
+        run: |call| call.truths(|row| Some(call.double(0, row).is_some_and(f64::is_nan))),
+    },
+    Function {
         names: &["nanvl"],
         takes: |given| arguments(given, &[DOUBLE, DOUBLE], 2, "nanvl(number, number)"),
         gives: |_, _| Ok(DOUBLE),

@@ -13,6 +13,7 @@ mod pattern;
 mod regexes;
 mod scalar;
 mod schema_text;
+mod sequence;
 mod text;
 mod values;
 
@@ -35,6 +36,7 @@ pub fn functions() -> Vec<Arc<ScalarUDF>> {
         math::FUNCTIONS,
         dates::FUNCTIONS,
         collections::FUNCTIONS,
+        sequence::FUNCTIONS,
         maps::FUNCTIONS,
         json::FUNCTIONS,
         casts::FUNCTIONS,

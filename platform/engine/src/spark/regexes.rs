@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, exec_datafusion_err, exec_err};
 use regex::Regex;
 
-use super::scalar::{Call, Function, TEXT, arguments};
+use super::scalar::{Call, Function, TEXT, arguments, is_text, usage};
 
 /// The pattern compiled last: a query has few, and most have one.
 static LAST: Mutex<Option<(String, Regex)>> = Mutex::new(None);
@@ -30,7 +30,11 @@ pub const FUNCTIONS: &[Function] = &[
         names: &["regexp_replace"],
         takes: |given| {
             let wanted = [TEXT, TEXT, TEXT, DataType::Int64];
-            arguments(given, &wanted, 3, "regexp_replace(text, pattern, replacement[, position])")
+            let called = "regexp_replace(text, pattern, replacement[, position]); it replaces all";
+            match given.get(3) {
+                Some(flags) if is_text(flags) => usage(called),
+                _ => arguments(given, &wanted, 3, called),
+            }
         },
         gives: |_, _| Ok(TEXT),
         run: |call| {

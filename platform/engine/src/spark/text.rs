@@ -68,6 +68,23 @@ pub const FUNCTIONS: &[Function] = &[
         },
     },
     Function {
+        names: &["locate"],
+        takes: |given| arguments(given, texts![Utf8, Utf8, Int64], 2, "locate(search, text[, position])"),
+        gives: |_, _| Ok(DataType::Int32),
+        run: |call| {
+            call.ints(|row| {
+                let (search, text) = (call.text(0, row)?, call.text(1, row)?);
+                let from = if call.has(2) { call.long(2, row)? } else { 1 };
+                let Some(skipped) = usize::try_from(from - 1).ok() else {
+                    return Some(0);
+                };
+                let start = text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(skipped);
+                let found = start.and_then(|start| text[start..].find(search).map(|at| start + at));
+                Some(found.map_or(0, |at| text[..at].chars().count() as i32 + 1))
+            })
+        },
+    },
+    Function {
         names: &["space"],
         takes: |given| arguments(given, texts![Int64], 1, "space(length)"),
         gives: |_, _| Ok(TEXT),

@@ -157,7 +157,7 @@ fn words_are_counted() {
         let line = |text: &str| Event { name: Some(text.into()), ..Event::default() };
         let events = [line("the  cat the"), line(" dog"), line("")];
         let engine = engine(&[
-            ("words", "SELECT word FROM (SELECT unnest(string_to_array(regexp_replace(name, '[[:space:]]+', ' ', 'g'), ' ')) AS word FROM events) WHERE word <> ''"),
+            ("words", "SELECT word FROM (SELECT unnest(string_to_array(regexp_replace(name, '[[:space:]]+', ' '), ' ')) AS word FROM events) WHERE word <> ''"),
             ("counts", "SELECT word, count(*) AS n FROM words GROUP BY word"),
         ])
         .await;
