@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arrow::array::{AsArray, BinaryArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use braid_connect::SourceContext;
-use braid_kernel::{Offsets, Rows, Source, SourceError, SourcePlan, SourceState};
+use braid_kernel::{Limit, Offsets, Rows, Source, SourceError, SourcePlan, SourceState};
 use braid_spec::model::{self, Format, Kafka, Metadata, OnBadRecord, SourceKind, Start, Topics};
 use futures::StreamExt;
 use rdkafka::producer::Producer;
@@ -95,7 +95,7 @@ impl Reading {
     async fn plan(&mut self) -> Result<Option<SourcePlan>, SourceError> {
         let began = Instant::now();
         loop {
-            match self.source.plan(&self.state).await {
+            match self.source.plan(&self.state, &Limit::default()).await {
                 Err(SourceError::Retry(_)) if began.elapsed() < PATIENCE => {}
                 planned => return planned,
             }
@@ -315,7 +315,7 @@ async fn a_broker_that_is_killed_and_comes_back_costs_nothing() {
     reading.state.advance(&plan);
     // While it is away.
     broker.kill();
-    let away = reading.source.plan(&reading.state).await;
+    let away = reading.source.plan(&reading.state, &Limit::default()).await;
     assert!(matches!(away, Err(SourceError::Retry(_))), "{away:?}");
     broker.restart();
     all.extend(reading.drain().await);

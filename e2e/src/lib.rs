@@ -30,6 +30,8 @@ mod kafka_tests;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod managed;
+#[cfg(test)]
 mod quickstart;
 #[cfg(test)]
 mod quijote;
@@ -39,5 +41,7 @@ mod retail;
 mod source_tests;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod triggers;
 #[cfg(test)]
 mod yahoo;

@@ -42,8 +42,12 @@ pub struct Target {
 /// When `run` ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Until {
-    /// When everything that is there has been processed.
+    /// When nothing is left, also of what came meanwhile.
     CaughtUp,
+    /// When everything has been processed that was there at the start.
+    AvailableNow,
+    /// After one epoch with everything that is there.
+    Once,
 }
 
 #[derive(Debug, Subcommand)]
@@ -72,9 +76,9 @@ pub enum Command {
     Run {
         #[command(flatten)]
         target: Target,
-        /// When to end.
-        #[arg(long, value_enum, default_value_t = Until::CaughtUp)]
-        until: Until,
+        /// When to end. If it is not given: as the deployment's trigger says, if that one ends, else caught-up.
+        #[arg(long, value_enum)]
+        until: Option<Until>,
     },
     /// Answer SQL over the views, as of one commit of the store.
     Query {
@@ -91,6 +95,9 @@ pub enum Command {
     /// Look at dead letters, and read them again.
     #[command(subcommand)]
     Dlq(Dlq),
+    /// Look at and stop the query of a deployment that `braid up` runs.
+    #[command(subcommand)]
+    Queries(Queries),
     /// List the places where a test can kill the process.
     #[command(hide = true)]
     Failpoints,
@@ -132,6 +139,81 @@ pub enum Dlq {
         #[arg(long, value_name = "FILE")]
         mended: Option<PathBuf>,
     },
+}
+
+/// Which running query.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Which {
+    /// The deployment's YAML file: its `serving.http` says where to ask.
+    pub deployment: PathBuf,
+    /// The query's id or name, where it is not the deployment's name.
+    pub query: Option<String>,
+    /// Where `braid up` listens, where the file does not say it (port 0).
+    #[arg(long)]
+    pub address: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Queries {
+    /// All queries of the process: a deployment is one.
+    List {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// All about it: ids, status, layers, sources, views, the last progress.
+    Get {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Its views' plans: logical, physical, and their state.
+    Explain {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// What it is doing, as Spark's StreamingQueryStatus.
+    Status {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// The reports of its last epochs, newest last.
+    Progress {
+        #[command(flatten)]
+        which: Which,
+        /// The newest so many; the last is `--limit 1`.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// Stop it, and wait for its end.
+    Stop {
+        #[command(flatten)]
+        which: Which,
+        /// Whether the epoch under way is finished and a base written, or left for the next start.
+        #[arg(long, value_enum, default_value_t = StopMode::Drain)]
+        mode: StopMode,
+        /// How many seconds to wait for its end; for ever if not given.
+        #[arg(long)]
+        timeout: Option<f64>,
+    },
+    /// Wait until it has ended: exit code 0 if it was stopped, 1 if it failed or still runs after the timeout.
+    Await {
+        #[command(flatten)]
+        which: Which,
+        /// Any query of the process, and not a certain one.
+        #[arg(long)]
+        any: bool,
+        /// How many seconds to wait; for ever if not given.
+        #[arg(long)]
+        timeout: Option<f64>,
+    },
+}
+
+/// How to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StopMode {
+    /// The epoch under way is finished, and a base is written.
+    Drain,
+    /// The epoch under way is left; the next start runs it again.
+    Now,
 }
 
 #[derive(Debug, Subcommand)]

@@ -23,6 +23,12 @@ impl Failure {
         }
     }
 
+    /// What happened.
+    pub fn message(&self) -> &str {
+        let (Self::Invalid(text) | Self::Environment(text) | Self::Runtime(text)) = self;
+        text
+    }
+
     /// Something that ran and failed.
     pub fn runtime(error: impl fmt::Display) -> Self {
         Self::Runtime(error.to_string())

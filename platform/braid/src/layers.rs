@@ -10,9 +10,10 @@ use braid_kernel::base::{BaseWriter, OnProgress};
 use braid_kernel::ledger::Ledger;
 use braid_kernel::manifest::{BaseBy, Open};
 use braid_kernel::notices::{DEAD_LETTERS, LATE_ROWS, dead_letters_schema, late_rows_schema};
+use braid_kernel::pressure::Backpressure;
 use braid_kernel::serve::{Board, Snapshot};
-use braid_kernel::speed::{EventTime, Settings, Speed, Until, WatermarkPolicy};
-use braid_kernel::{Clock, Ingest, Manifest, Merge, Segments, Store, TableKind};
+use braid_kernel::speed::{EventTime, Settings, Speed, WatermarkPolicy};
+use braid_kernel::{Clock, Ingest, Manifest, Merge, Segments, Store, TableKind, Trigger};
 use braid_spec::model::{self, OnBadRecord};
 use braid_storage::ParquetSegments;
 use tokio::sync::Mutex;
@@ -31,7 +32,6 @@ const BATCH_ROWS: usize = 8_192;
 pub struct Layers {
     pub speed: Speed,
     pub base: Arc<BaseWriter>,
-    pub board: Board,
     pub reader: Arc<Reader>,
     pub ingest: BTreeMap<String, Arc<dyn Ingest>>,
     pub store: Arc<dyn Store>,
@@ -62,10 +62,11 @@ pub fn open_store(prepared: &Prepared) -> Result<(Arc<dyn Store>, Arc<dyn Segmen
 }
 
 /// Takes over the store and wires everything. From here on an earlier process on the same store is fenced.
-/// With `Until::CaughtUp` the run ends by itself, and sources know it.
+/// Where the trigger ends the run by itself, sources know it.
 pub async fn layers(
     prepared: &Arc<Prepared>,
-    until: Until,
+    trigger: Trigger,
+    board: &Board,
     on_progress: Option<OnProgress>,
 ) -> Result<Layers, Failure> {
     let deployment = &prepared.deployment;
@@ -75,7 +76,7 @@ pub async fn layers(
     let ledger = Ledger::open(store.clone(), clock.clone(), run_id.clone(), opening(prepared))
         .await
         .map_err(Failure::environment)?;
-    let board = Board::new(Snapshot { manifest: ledger.manifest(), ..Snapshot::default() });
+    board.publish(Snapshot { manifest: ledger.manifest(), ..Snapshot::default() });
     let ledger = Arc::new(Mutex::new(ledger));
     let for_job = prepared.clone();
     let base = BaseWriter {
@@ -99,7 +100,7 @@ pub async fn layers(
             projection: None,
             batch_rows: BATCH_ROWS,
             epoch_rows: deployment.layout.epoch_rows,
-            ends: until == Until::CaughtUp,
+            ends: trigger.ends(),
         };
         let open = braid_connect::source(source, context)
             .map_err(|error| Failure::Environment(format!("source `{name}`: {error}")))?;
@@ -124,10 +125,10 @@ pub async fn layers(
         sinks,
         board: board.clone(),
         clock,
-        settings: settings(prepared, &run_id),
+        settings: settings(prepared, trigger, &run_id),
         memory: Default::default(),
     };
-    Ok(Layers { speed, base: Arc::new(base), board, reader: Arc::new(reader), ingest, store, id: id(prepared), run_id })
+    Ok(Layers { speed, base: Arc::new(base), reader: Arc::new(reader), ingest, store, id: id(prepared), run_id })
 }
 
 /// The query's id: the same over restarts, another for another deployment or store.
@@ -170,7 +171,7 @@ fn digest(text: &str) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()).simple().to_string()
 }
 
-fn settings(prepared: &Prepared, run_id: &str) -> Settings {
+fn settings(prepared: &Prepared, trigger: Trigger, run_id: &str) -> Settings {
     let sources = &prepared.deployment.sources;
     let keep_bad: BTreeSet<String> = sources
         .iter()
@@ -190,7 +191,8 @@ fn settings(prepared: &Prepared, run_id: &str) -> Settings {
         id: id(prepared),
         run_id: run_id.into(),
         name: prepared.deployment.name.clone(),
-        every: prepared.deployment.layout.epoch_every,
+        trigger,
+        backpressure: backpressure(&prepared.deployment),
         event_time,
         watermark_policy: match prepared.deployment.watermark_policy {
             model::WatermarkPolicy::Min => WatermarkPolicy::Min,
@@ -198,6 +200,33 @@ fn settings(prepared: &Prepared, run_id: &str) -> Settings {
         },
         keep_bad,
     }
+}
+
+/// When epochs run, as the kernel says it.
+pub fn trigger(deployment: &model::Deployment) -> Trigger {
+    match deployment.trigger {
+        model::Trigger::Default => Trigger::Arrival { every: deployment.layout.epoch_every },
+        model::Trigger::ProcessingTime(interval) => Trigger::ProcessingTime(interval),
+        model::Trigger::Once => Trigger::Once,
+        model::Trigger::AvailableNow => Trigger::AvailableNow,
+    }
+}
+
+/// How the intake follows what is processed, where it does.
+fn backpressure(deployment: &model::Deployment) -> Option<Backpressure> {
+    let given = deployment.backpressure?;
+    let interval = match deployment.trigger {
+        model::Trigger::ProcessingTime(interval) if !interval.is_zero() => interval,
+        _ => deployment.layout.epoch_every,
+    };
+    Some(Backpressure {
+        interval,
+        initial_rate: given.initial_rate.map(|rate| rate as f64),
+        min_rate: given.min_rate as f64,
+        proportional: given.proportional,
+        integral: given.integral,
+        derived: given.derived,
+    })
 }
 
 /// A sink, with the state that its output mode needs.

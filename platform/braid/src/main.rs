@@ -8,7 +8,9 @@ mod job;
 mod layers;
 mod outlet;
 mod prepare;
+mod queries;
 mod report;
+mod running;
 mod screen;
 mod state;
 mod up;
@@ -23,7 +25,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Cli, Command, Dlq, Plugin};
 use crate::failure::Failure;
 use crate::prepare::prepare;
-use crate::up::Signal;
+use crate::up::{End, Signal};
 
 /// What a shell reports for a process that a signal ended.
 const SIGNAL_CODE: u8 = 128;
@@ -92,12 +94,20 @@ async fn command(cli: Cli) -> Result<u8, Failure> {
             print!("{}", dlq::again(&prepared, &chosen, mended.as_deref(), output).await?);
         }
         Command::Up { target } => {
-            let signal = up::up(Arc::new(prepare(&target, output).await?)).await?;
-            return Ok(SIGNAL_CODE + if signal == Signal::Interrupt { 2 } else { 15 });
+            return Ok(match up::up(Arc::new(prepare(&target, output).await?)).await? {
+                End::Signal(Signal::Interrupt) => SIGNAL_CODE + 2,
+                End::Signal(Signal::Terminate) => SIGNAL_CODE + 15,
+                End::Done => 0,
+            });
         }
-        Command::Run { target, until: cli::Until::CaughtUp } => {
-            let manifest = up::run(Arc::new(prepare(&target, output).await?)).await?;
+        Command::Run { target, until } => {
+            let manifest = up::run(Arc::new(prepare(&target, output).await?), until).await?;
             print!("{}", report::closing(&manifest, output));
+        }
+        Command::Queries(action) => {
+            let (text, code) = queries::queries(&action, output).await?;
+            println!("{text}");
+            return Ok(code);
         }
         Command::Failpoints => {
             for point in braid_kernel::failpoint::POINTS {

@@ -1,5 +1,6 @@
 //! Commands that look and change nothing: `plan`, `query`, `status`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray, UInt64Array};
@@ -8,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use braid_kernel::serve::Snapshot;
 use braid_kernel::time::rfc3339;
-use braid_kernel::{Manifest, TableKind, ledger};
+use braid_kernel::{Manifest, Segment, TableKind, ledger};
 use braid_serve::render;
 use braid_spec::model::{BaseBy, CleanSource, End, Kafka, LogKeep, SinkKind, SourceKind, Start};
 use serde_json::json;
@@ -17,7 +18,6 @@ use crate::cli::Output;
 use crate::failure::Failure;
 use crate::layers::{open_store, reader};
 use crate::prepare::Prepared;
-use crate::up::table_rows;
 
 /// Answers SQL as of one commit of the store, whether or not something is writing it.
 pub async fn query(prepared: &Prepared, sql: &str, output: Output) -> Result<String, Failure> {
@@ -73,7 +73,7 @@ pub async fn status(prepared: &Prepared, output: Output) -> Result<String, Failu
         None => text.push_str("base: none yet\n"),
     }
     let sources: Vec<_> = manifest.sources.iter().collect();
-    let counted = |counts: &std::collections::BTreeMap<String, u64>| -> ArrayRef {
+    let counted = |counts: &BTreeMap<String, u64>| -> ArrayRef {
         let count = |(name, _): &(&String, _)| counts.get(*name).copied().unwrap_or_default();
         Arc::new(UInt64Array::from_iter_values(sources.iter().map(count)))
     };
@@ -141,7 +141,8 @@ pub fn plan(prepared: &Prepared, output: Output) -> Result<String, Failure> {
     text.push_str(&format!("speed layer   an epoch every {:?} or {} rows\n", layout.epoch_every, layout.epoch_rows));
     text.push_str(&format!("raw log       {log}\nbase          {base}\n"));
     let http = deployment.serving.http.as_deref().unwrap_or("none");
-    text.push_str(&format!("serving       http {http}\n\nsources\n"));
+    text.push_str(&format!("serving       http {http}\n"));
+    text.push_str(&format!("trigger       {}\n\nsources\n", deployment.trigger));
     for (name, source) in &deployment.sources {
         let from = match &source.from {
             SourceKind::Files(files) => match &files.clean_source {
@@ -250,4 +251,18 @@ pub fn closing(manifest: &Manifest, output: Output) -> String {
     }
     let bad = if bad > 0 { format!(", {} bad records (braid dlq list)", bad) } else { String::new() };
     format!("caught up: {} rows in {} epochs{bad}\n", crate::screen::grouped(rows), manifest.next)
+}
+
+/// Per table: rows in its base and rows in its deltas.
+fn table_rows(manifest: &Manifest) -> BTreeMap<String, (u64, u64)> {
+    let rows = |segments: &mut dyn Iterator<Item = &Segment>| segments.map(|segment| segment.rows).sum();
+    manifest
+        .tables
+        .iter()
+        .map(|(name, table)| {
+            let base = rows(&mut table.base.iter());
+            let deltas = rows(&mut table.deltas.iter().flat_map(|delta| &delta.segments));
+            (name.clone(), (base, deltas))
+        })
+        .collect()
 }

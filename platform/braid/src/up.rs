@@ -1,21 +1,21 @@
 //! `braid up`: every layer at once, until stopped. `braid run`: what is there, and a base of it.
 
-use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use arrow::record_batch::RecordBatch;
-use braid_kernel::serve::Board;
-use braid_kernel::speed::Until;
-use braid_kernel::{Manifest, Store};
-use braid_serve::{QueryState, QueryStatus, ServeState};
-use braid_spec::model::{Deployment, Source, SourceKind};
+use braid_kernel::serve::{Board, Snapshot};
+use braid_kernel::{Manifest, Trigger};
+use braid_serve::{Exception, QueryState, QueryStatus, StopMode};
+use braid_spec::model::{Deployment, Restart, Source, SourceKind};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::cli::Until;
 use crate::failure::Failure;
-use crate::layers::{Layers, base_by, layers};
+use crate::layers::{Layers, base_by, layers, trigger};
 use crate::prepare::Prepared;
+use crate::running::{Ended, Running};
 use crate::screen::Screen;
 
 /// A signal that ended the process.
@@ -25,67 +25,147 @@ pub enum Signal {
     Terminate,
 }
 
-/// Runs everything until a signal, or until something fails that does not pass.
-pub async fn up(prepared: Arc<Prepared>) -> Result<Signal, Failure> {
-    let deployment = &prepared.deployment;
-    endless(deployment)?;
-    let signals = signals()?;
-    let Layers { mut speed, base, board, reader, ingest, store, id, run_id } =
-        layers(&prepared, Until::Stopped, None).await?;
-    let status = Arc::new(QueryStatus::default());
-    let (stop, stopping) = watch::channel(false);
-    let mut tasks: JoinSet<Result<(), Failure>> = JoinSet::new();
+/// How `up` ends where nothing failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// By a signal.
+    Signal(Signal),
+    /// As it was asked to, or as its trigger says.
+    Done,
+}
 
-    let mut address = None;
-    if let Some(http) = &deployment.serving.http {
-        let state = ServeState {
-            deployment: deployment.name.clone(),
-            layout: deployment.layout.name.clone(),
-            id,
-            run_id,
-            engine: prepared.engine.clone(),
-            reader,
-            board: board.clone(),
-            ingest,
-            plugins: prepared.plugins.iter().map(|(name, plugin)| (name.clone(), plugin.digest().into())).collect(),
-            status: status.clone(),
-        };
-        let server = braid_serve::bind(http, state).await.map_err(Failure::environment)?;
-        address = Some(server.address());
-        let stopping = stopping.clone();
-        tasks.spawn(async move { server.run(stopped(stopping)).await.map_err(Failure::runtime) });
+/// What ends or changes the course of a running query.
+enum Event {
+    Signal(Signal),
+    Asked(StopMode),
+    Ended(Ended),
+}
+
+/// Runs everything until a signal, a request to stop, the trigger's end, or until it has failed too often.
+pub async fn up(prepared: Arc<Prepared>) -> Result<End, Failure> {
+    let trigger = trigger(&prepared.deployment);
+    if !trigger.ends() {
+        endless(&prepared.deployment)?;
     }
-    let (by, every) = (base_by(&deployment.layout), deployment.layout.base_every);
-    let base_stop = stopping.clone();
-    tasks.spawn(async move { base.run(by, every, base_stop).await.map_err(Failure::runtime) });
-    tasks.spawn(refresh_tables(prepared.clone(), stopping.clone()));
-    tasks.spawn(collect(store, board.clone(), stopping.clone()));
-    let screen = Screen::new(&prepared, address);
-    let drawing = AbortOnDropHandle::new(tokio::spawn(screen.draw(board, stopping.clone())));
-    status.set(QueryState::Running);
-    let speed_stop = stopping.clone();
-    tasks.spawn(async move { speed.run(Until::Stopped, speed_stop).await.map_err(Failure::runtime) });
-
-    let outcome = tokio::select! {
-        signal = signals => Ok(signal),
-        ended = tasks.join_next() => Err(match ended {
-            Some(Ok(Err(failure))) => failure,
-            Some(Err(panic)) => Failure::Runtime(format!("bug: a task ended badly: {panic}")),
-            _ => Failure::Runtime("bug: a task ended without being asked".into()),
-        }),
+    let mut signals = pin!(signals()?);
+    let status = Arc::new(QueryStatus::default());
+    let mut asked = status.asked();
+    let board = Board::new(Snapshot::default());
+    let socket = match &prepared.deployment.serving.http {
+        Some(http) => Some(braid_serve::listen(http).await.map_err(Failure::environment)?),
+        None => None,
     };
+    let first = layers(&prepared, trigger, &board, None).await?;
+    let (close, closing) = watch::channel(false);
+    let screen = Screen::new(&prepared, socket.as_ref().map(braid_serve::Socket::address));
+    let drawing = AbortOnDropHandle::new(tokio::spawn(screen.draw(board.clone(), closing)));
+    let mut running = Running::start(&prepared, first, &board, &status, socket.as_ref())?;
+    let mut restarts = Restarts::new(prepared.deployment.restart, trigger, &board);
+    status.set(QueryState::Running);
+    let outcome = loop {
+        let event = tokio::select! {
+            signal = &mut signals => Event::Signal(signal),
+            mode = stop_asked(&mut asked) => Event::Asked(mode),
+            ended = running.ended() => Event::Ended(ended),
+        };
+        let failed = match event {
+            Event::Signal(signal) => {
+                status.set(QueryState::Stopping);
+                running.finish_epoch().await;
+                break Ok(End::Signal(signal));
+            }
+            Event::Asked(mode) => {
+                status.set(QueryState::Stopping);
+                break match mode {
+                    StopMode::Now => {
+                        running.abort();
+                        Ok(End::Done)
+                    }
+                    // A second request, or a signal, may be less patient than the first.
+                    StopMode::Drain => tokio::select! {
+                        drained = running.drain(&prepared) => drained.map(|()| End::Done),
+                        _ = asked.wait_for(|mode| *mode == Some(StopMode::Now)) => Ok(End::Done),
+                        signal = &mut signals => Ok(End::Signal(signal)),
+                    },
+                };
+            }
+            Event::Ended(Ended::ByTrigger) => {
+                status.set(QueryState::Stopping);
+                break running.drain(&prepared).await.map(|()| End::Done);
+            }
+            Event::Ended(Ended::Failed { exception, restartable: false }) => break Err(exception),
+            Event::Ended(Ended::Failed { exception, restartable: true }) => exception,
+        };
+        running.halt().await;
+        let again = tokio::select! {
+            signal = &mut signals => break Ok(End::Signal(signal)),
+            _ = stop_asked(&mut asked) => break Ok(End::Done),
+            again = restarts.open(&prepared, &board, &status, failed) => again,
+        };
+        match again {
+            Err(exception) => break Err(exception),
+            Ok(layers) => {
+                let next = Running::start(&prepared, layers, &board, &status, socket.as_ref())?;
+                std::mem::replace(&mut running, next).close().await;
+                status.set(QueryState::Running);
+            }
+        }
+    };
+    // What was not finished above is left as it is.
+    running.abort();
     status.set(match &outcome {
-        Ok(_) => QueryState::Stopping,
-        Err(failure) => QueryState::Failed(failure.to_string()),
+        Ok(_) => QueryState::Stopped,
+        Err(exception) => QueryState::Failed(exception.clone()),
     });
-    stop.send_replace(true);
-    while let Some(ended) = tasks.join_next().await {
-        if let Ok(Err(failure)) = ended {
-            tracing::error!(%failure, "while stopping");
+    running.close().await;
+    close.send_replace(true);
+    drawing.await.map_err(Failure::runtime)?;
+    outcome.map_err(|exception| Failure::Runtime(exception.message))
+}
+
+/// Failures in a row, and how long to wait after each.
+struct Restarts {
+    allowed: Restart,
+    trigger: Trigger,
+    failures: u64,
+    backoff: Duration,
+    /// The next epoch at the last failure: a query that has come further since begins to count anew.
+    next: u64,
+}
+
+impl Restarts {
+    fn new(allowed: Restart, trigger: Trigger, board: &Board) -> Self {
+        Self { allowed, trigger, failures: 0, backoff: allowed.backoff_min, next: board.snapshot().manifest.next }
+    }
+
+    /// Waits, and opens everything again; as often as it may.
+    async fn open(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        board: &Board,
+        status: &QueryStatus,
+        mut failed: Exception,
+    ) -> Result<Layers, Exception> {
+        let next = board.snapshot().manifest.next;
+        if next > self.next {
+            (self.failures, self.backoff, self.next) = (0, self.allowed.backoff_min, next);
+        }
+        loop {
+            if self.failures >= self.allowed.max_attempts {
+                return Err(failed);
+            }
+            self.failures += 1;
+            let (attempt, of, wait) = (self.failures, self.allowed.max_attempts, self.backoff);
+            tracing::error!(attempt, of, ?wait, "the query failed and starts again: {}", failed.message);
+            status.set(QueryState::Restarting(failed));
+            tokio::time::sleep(wait).await;
+            self.backoff = (wait * 2).min(self.allowed.backoff_max);
+            match layers(prepared, self.trigger, board, None).await {
+                Ok(layers) => return Ok(layers),
+                Err(failure) => failed = failure.message().into(),
+            }
         }
     }
-    drawing.await.map_err(Failure::runtime)?;
-    outcome
 }
 
 /// As in Spark, a source that has an end cannot be a stream.
@@ -101,7 +181,7 @@ fn endless(deployment: &Deployment) -> Result<(), Failure> {
 }
 
 /// Processes what is there, writes a base, and returns the manifest.
-pub async fn run(prepared: Arc<Prepared>) -> Result<Arc<Manifest>, Failure> {
+pub async fn run(prepared: Arc<Prepared>, until: Option<Until>) -> Result<Arc<Manifest>, Failure> {
     let signals = signals()?;
     let bar = crate::screen::recompute_bar();
     let on_bar = bar.clone();
@@ -109,7 +189,15 @@ pub async fn run(prepared: Arc<Prepared>) -> Result<Arc<Manifest>, Failure> {
         on_bar.set_length(total);
         on_bar.set_position(done);
     });
-    let Layers { mut speed, base, board, store, .. } = layers(&prepared, Until::CaughtUp, Some(on_progress)).await?;
+    let trigger = match (until, trigger(&prepared.deployment)) {
+        (Some(Until::CaughtUp), _) => Trigger::CaughtUp,
+        (Some(Until::AvailableNow), _) => Trigger::AvailableNow,
+        (Some(Until::Once), _) => Trigger::Once,
+        (None, trigger) if trigger.ends() => trigger,
+        (None, _) => Trigger::CaughtUp,
+    };
+    let board = Board::new(Snapshot::default());
+    let Layers { mut speed, base, store, .. } = layers(&prepared, trigger, &board, Some(on_progress)).await?;
     let (stop, stopping) = watch::channel(false);
     let screen = Screen::new(&prepared, None);
     let drawing = AbortOnDropHandle::new(tokio::spawn(screen.draw(board.clone(), stopping.clone())));
@@ -118,7 +206,7 @@ pub async fn run(prepared: Arc<Prepared>) -> Result<Arc<Manifest>, Failure> {
             stop.send_replace(true);
             return Err(Failure::Runtime(format!("stopped by {signal:?}; what was committed is kept, run again to go on")));
         }
-        ended = speed.run(Until::CaughtUp, stopping) => ended,
+        ended = speed.run(stopping) => ended,
     };
     stop.send_replace(true);
     drawing.await.map_err(Failure::runtime)?;
@@ -143,74 +231,11 @@ fn signals() -> Result<impl Future<Output = Signal>, Failure> {
     })
 }
 
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // An error means that the sender is gone, which is a stop too.
-    let _ = stopping.wait_for(|stop| *stop).await;
-}
-
-/// Reads static tables again, each as often as it says.
-async fn refresh_tables(prepared: Arc<Prepared>, stopping: watch::Receiver<bool>) -> Result<(), Failure> {
-    let refreshed = prepared.deployment.tables.iter().filter_map(|(name, table)| Some((name, table, table.refresh?)));
-    let loops = refreshed.map(|(name, table, every)| {
-        let prepared = &prepared;
-        async move {
-            let mut last: Option<Vec<RecordBatch>> = None;
-            loop {
-                tokio::time::sleep(every).await;
-                match braid_connect::read_table(table).await {
-                    Ok(batches) if last.as_ref() == Some(&batches) => {}
-                    Ok(batches) => {
-                        if let Err(error) = prepared.engine.refresh(name, batches.clone()).await {
-                            tracing::error!(table = name, error = error.message, "the table stays as it was");
-                        }
-                        last = Some(batches);
-                    }
-                    Err(error) => tracing::warn!(table = name, %error, "the table stays as it was"),
-                }
-            }
-        }
-    });
-    let all = futures::future::join_all(loops);
-    let forever: futures::future::Pending<()> = futures::future::pending();
-    tokio::select! {
-        () = stopped(stopping) => Ok(()),
-        _ = async { let _: Vec<()> = all.await; forever.await } => Ok(()),
+/// Completes when somebody asks the query to stop.
+async fn stop_asked(asked: &mut watch::Receiver<Option<StopMode>>) -> StopMode {
+    match asked.wait_for(Option::is_some).await.map(|mode| *mode) {
+        Ok(Some(mode)) => mode,
+        // Nobody can ask any more.
+        _ => std::future::pending().await,
     }
-}
-
-/// Removes what a new base made needless, a generation later, when no reader can still hold it.
-async fn collect(store: Arc<dyn Store>, board: Board, stopping: watch::Receiver<bool>) -> Result<(), Failure> {
-    let mut snapshots = board.subscribe();
-    let mut before = board.snapshot().manifest.clone();
-    let stopped = stopped(stopping);
-    tokio::pin!(stopped);
-    loop {
-        tokio::select! {
-            () = &mut stopped => return Ok(()),
-            changed = snapshots.changed() => if changed.is_err() { return Ok(()) },
-        }
-        let manifest = board.snapshot().manifest.clone();
-        if manifest.horizon() == before.horizon() {
-            continue;
-        }
-        match braid_storage::collect(&*store, &manifest, &[&before]).await {
-            Ok(report) => tracing::debug!(removed = report.removed.len(), "collected"),
-            Err(error) => tracing::warn!(%error, "the collection of old segments is left to the next base"),
-        }
-        before = manifest;
-    }
-}
-
-/// Per table: rows in its base and rows in its deltas.
-pub fn table_rows(manifest: &Manifest) -> BTreeMap<String, (u64, u64)> {
-    let rows = |segments: &mut dyn Iterator<Item = &braid_kernel::Segment>| segments.map(|segment| segment.rows).sum();
-    manifest
-        .tables
-        .iter()
-        .map(|(name, table)| {
-            let base = rows(&mut table.base.iter());
-            let deltas = rows(&mut table.deltas.iter().flat_map(|delta| &delta.segments));
-            (name.clone(), (base, deltas))
-        })
-        .collect()
 }

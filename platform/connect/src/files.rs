@@ -11,9 +11,10 @@ mod clean;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use braid_kernel::{Offsets, Rows, Source, SourceError, SourcePlan, SourceState};
+use braid_kernel::{Limit, Offsets, Rows, Source, SourceError, SourcePlan, SourceState, Take};
 use braid_spec::model::{self, Format, OnBadRecord};
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,9 @@ struct Files {
     options: model::Files,
     reader: FileReader,
     on_bad_record: OnBadRecord,
-    epoch_bytes: u64,
+    epoch_rows: u64,
+    /// About how long a row is: guessed, until some were read.
+    row_bytes: Arc<AtomicU64>,
     cleaner: Cleaner,
     /// What was read last, and up to which offset: to be cleaned when that is committed.
     read: Option<(i64, Vec<Found>)>,
@@ -93,7 +96,8 @@ pub(crate) fn open(
         too_old: None,
         reader,
         on_bad_record: spec.on_bad_record,
-        epoch_bytes: context.epoch_rows.saturating_mul(ROW_BYTES_GUESS),
+        epoch_rows: context.epoch_rows,
+        row_bytes: Arc::new(AtomicU64::new(ROW_BYTES_GUESS)),
     });
     Ok(source.into())
 }
@@ -130,16 +134,24 @@ impl FileReader {
 
 impl Files {
     /// The files that the next epoch takes, out of those not seen yet.
-    fn choose(&self, mut new: Vec<Found>) -> Vec<Found> {
+    fn choose(&self, mut new: Vec<Found>, take: Take) -> Vec<Found> {
         if self.options.latest_first {
             new.sort_by(|a, b| b.modified_ms.cmp(&a.modified_ms).then_with(|| a.path.cmp(&b.path)));
         } else {
             new.sort_by(|a, b| a.modified_ms.cmp(&b.modified_ms).then_with(|| a.path.cmp(&b.path)));
         }
+        if take == Take::All {
+            return new;
+        }
         let count = self.options.max_files_per_trigger.map_or(FILES_PER_EPOCH_MAX, |max| max as usize);
         new.truncate(count.min(FILES_PER_EPOCH_MAX));
         let unlimited = self.options.max_files_per_trigger.is_none();
-        let bytes_max = self.options.max_bytes_per_trigger.or(unlimited.then_some(self.epoch_bytes));
+        let guessed = self.epoch_rows.saturating_mul(ROW_BYTES_GUESS);
+        let mut bytes_max = self.options.max_bytes_per_trigger.or(unlimited.then_some(guessed));
+        if let Take::Rows(rows) = take {
+            let bytes = rows.saturating_mul(self.row_bytes.load(Ordering::Relaxed));
+            bytes_max = Some(bytes_max.map_or(bytes, |usual| usual.min(bytes)));
+        }
         if let Some(bytes_max) = bytes_max {
             let mut bytes = 0u64;
             let within = new.iter().take_while(|file| {
@@ -217,10 +229,14 @@ fn seen(path: &str, note: &Value) -> Result<Seen, SourceError> {
 
 #[async_trait]
 impl Source for Files {
-    async fn plan(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError> {
-        let new = self.new_files(state).await?;
+    async fn plan(&mut self, state: &SourceState, limit: &Limit) -> Result<Option<SourcePlan>, SourceError> {
+        let mut new = self.new_files(state).await?;
+        let all = new.len();
+        if let Some(until) = &limit.until {
+            new.retain(|file| until.notes.contains_key(&file.path));
+        }
         let there = new.len();
-        let chosen = self.choose(new);
+        let chosen = self.choose(new, limit.take);
         let more = chosen.len() < there;
         if chosen.is_empty() {
             return Ok(None);
@@ -233,7 +249,7 @@ impl Source for Files {
             let note = serde_json::to_value(seen).map_err(|error| SourceError::Fatal(error.to_string()))?;
             notes.insert(file.path, note);
         }
-        if !more {
+        if notes.len() == all {
             self.forget(state, &mut notes)?;
         }
         Ok(Some(SourcePlan {
@@ -256,7 +272,18 @@ impl Source for Files {
         self.read = plan.end.get(PARTITION).map(|end| (*end, files));
         let reader = self.reader.clone();
         let runtime = Handle::current();
-        Ok(pump(self.on_bad_record, move |emit| reader.read(&in_order, &runtime, emit)))
+        let row_bytes = self.row_bytes.clone();
+        Ok(pump(self.on_bad_record, move |emit| {
+            let mut rows = 0;
+            reader.read(&in_order, &runtime, &mut |batch| {
+                rows += batch.batch.num_rows() as u64;
+                emit(batch)
+            })?;
+            if let Some(bytes) = in_order.iter().map(|(_, size)| size).sum::<u64>().checked_div(rows) {
+                row_bytes.store(bytes.max(1), Ordering::Relaxed);
+            }
+            Ok(())
+        }))
     }
 
     async fn ack(&mut self, state: &SourceState) -> Result<(), SourceError> {

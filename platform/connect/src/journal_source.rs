@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use braid_kernel::{Ingest, Offsets, Rows, Source, SourceError, SourcePlan, SourceState};
+use braid_kernel::{Ingest, Limit, Offsets, Rows, Source, SourceError, SourcePlan, SourceState};
 use braid_spec::model::{self, Format};
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -50,7 +50,7 @@ impl JournalSource {
 
 #[async_trait]
 impl Source for JournalSource {
-    async fn plan(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError> {
+    async fn plan(&mut self, state: &SourceState, limit: &Limit) -> Result<Option<SourcePlan>, SourceError> {
         if let Some(pull) = &mut self.pull {
             pull.watch()?;
         }
@@ -62,12 +62,13 @@ impl Source for JournalSource {
                 self.context.name
             )));
         }
-        let rows = i64::try_from(self.context.epoch_rows).unwrap_or(i64::MAX).max(1);
-        let end = there.end.min(start.saturating_add(rows));
+        let rows = i64::try_from(limit.rows(self.context.epoch_rows)).unwrap_or(i64::MAX).max(1);
+        let there_end = limit.end(PARTITION, start, there.end);
+        let end = there_end.min(start.saturating_add(rows));
         Ok((end > start).then(|| SourcePlan {
             start: Offsets::from([(PARTITION.into(), start)]),
             end: Offsets::from([(PARTITION.into(), end)]),
-            more: end < there.end,
+            more: end < there_end,
             ..SourcePlan::default()
         }))
     }
@@ -233,7 +234,7 @@ mod tests {
         let store = Arc::new(MemoryStore::default());
         let mut opened = http(&store, 4);
         let ingest = opened.ingest.take().unwrap();
-        assert_eq!(opened.source.plan(&SourceState::default()).await.unwrap(), None);
+        assert_eq!(opened.source.plan(&SourceState::default(), &Limit::default()).await.unwrap(), None);
         assert_eq!(ingest.append("{\"n\":0}\n\n{\"n\":1}\r\nbad\n".into()).await.unwrap(), 0..3);
         assert_eq!(ingest.append("{\"n\":3}\n{\"n\":4}\n{\"n\":5}".into()).await.unwrap(), 3..6);
         let mut long = vec![b'x'; RECORD_BYTES_MAX + 1];
@@ -244,7 +245,7 @@ mod tests {
         let mut seen = Vec::new();
         for (end, more) in [(4, true), (8, false)] {
             let mut source = http(&store, 4).source;
-            let plan = source.plan(&state).await.unwrap().unwrap();
+            let plan = source.plan(&state, &Limit::default()).await.unwrap().unwrap();
             assert_eq!((plan.end["0"], plan.more), (end, more));
             let once = read(&mut *source, &plan).await;
             assert_eq!(read(&mut *source, &plan).await, once);
@@ -255,7 +256,7 @@ mod tests {
         opened.source.ack(&state).await.unwrap();
         assert_eq!(store.objects.lock().unwrap().keys().collect::<Vec<_>>(), ["journal/in/00000000000000000006"]);
         assert!(matches!(
-            opened.source.plan(&SourceState { offsets: [("0".into(), 9)].into(), ..state }).await,
+            opened.source.plan(&SourceState { offsets: [("0".into(), 9)].into(), ..state }, &Limit::default()).await,
             Err(SourceError::DataLoss(_))
         ));
     }

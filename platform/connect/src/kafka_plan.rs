@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use braid_kernel::{SourceError, SourcePlan, SourceState};
+use braid_kernel::{Limit, SourceError, SourcePlan, SourceState};
 use braid_spec::model::{Kafka, Start};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -70,8 +70,8 @@ impl Planner {
     }
 
     /// See [`braid_kernel::Source::plan`].
-    pub(crate) fn plan(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError> {
-        let planned = self.attempt(state);
+    pub(crate) fn plan(&mut self, state: &SourceState, limit: &Limit) -> Result<Option<SourcePlan>, SourceError> {
+        let planned = self.attempt(state, limit);
         match &planned {
             Err(SourceError::Retry(reason)) => {
                 self.partitions = None;
@@ -83,7 +83,7 @@ impl Planner {
         planned
     }
 
-    fn attempt(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError> {
+    fn attempt(&mut self, state: &SourceState, limit: &Limit) -> Result<Option<SourcePlan>, SourceError> {
         let client = match self.client.take() {
             Some(client) => client,
             None => connect(&self.config)?,
@@ -116,14 +116,16 @@ impl Planner {
                 Some(ends) => ends.get(partition).map_or(start, |end| (*end).min(bounds.end).max(start)),
                 None => bounds.end,
             };
-            ranges.push((partition.name(), start, end));
+            let name = partition.name();
+            let end = limit.end(&name, start, end);
+            ranges.push((name, start, end));
         }
         if self.waits(&ranges) {
             return Ok(None);
         }
         // Where it began must be known even if nothing is there yet, or what comes until the next plan would be skipped.
         let keep_empty = first && self.options.start != Start::Earliest && !ranges.is_empty();
-        let more = share(&mut ranges, self.rows_max);
+        let more = share(&mut ranges, limit.rows(self.rows_max));
         let mut plan = SourcePlan { more, ..SourcePlan::default() };
         for (name, start, end) in ranges {
             if start < end || keep_empty {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use braid_kernel::{Rows, Source, SourceError, SourcePlan, SourceState};
+use braid_kernel::{Limit, Rows, Source, SourceError, SourcePlan, SourceState};
 use braid_spec::model;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -82,14 +82,14 @@ pub(crate) fn open(
 
 #[async_trait]
 impl Source for KafkaSource {
-    async fn plan(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError> {
-        let (state, reader) = (state.clone(), self.reader.clone());
+    async fn plan(&mut self, state: &SourceState, limit: &Limit) -> Result<Option<SourcePlan>, SourceError> {
+        let (state, limit, reader) = (state.clone(), limit.clone(), self.reader.clone());
         let plan = move |planner: &mut Planner| {
             // A consumer that is not read still complains; a read that runs listens to it itself.
             if let Ok(reader) = reader.try_lock() {
                 reader.listen();
             }
-            planner.plan(&state)
+            planner.plan(&state, &limit)
         };
         blocking(&self.planner, plan).await.map_err(SourceError::Fatal)?
     }

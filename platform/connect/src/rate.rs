@@ -6,7 +6,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use braid_kernel::{Rows, Source, SourceError, SourcePlan, SourceState};
+use braid_kernel::{Limit, Rows, Source, SourceError, SourcePlan, SourceState};
 use braid_spec::model;
 use futures::stream::BoxStream;
 
@@ -22,7 +22,7 @@ const MICROS_PER_SECOND: u128 = 1_000_000;
 struct Rate {
     options: model::Rate,
     generator: Generator,
-    epoch_rows: i64,
+    epoch_rows: u64,
     start_ms: Option<i64>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn open(
     let source: Box<dyn Source> = Box::new(Rate {
         options: options.clone(),
         generator: Generator::new(spec, &context, options.num_partitions)?,
-        epoch_rows: i64::try_from(context.epoch_rows).unwrap_or(i64::MAX).max(1),
+        epoch_rows: context.epoch_rows.max(1),
         start_ms: None,
     });
     Ok(source.into())
@@ -67,13 +67,17 @@ impl Rate {
         i64::try_from(elapsed).unwrap_or(i64::MAX)
     }
 
-    fn plan_at(&mut self, state: &SourceState, now_ms: i64) -> Result<Option<SourcePlan>, SourceError> {
+    fn plan_at(&mut self, state: &SourceState, limit: &Limit, now_ms: i64) -> Result<Option<SourcePlan>, SourceError> {
         let noted = state.notes.get(START).and_then(serde_json::Value::as_i64);
         let start_ms = *self.start_ms.insert(noted.or(self.start_ms).unwrap_or(now_ms));
         let elapsed = u128::from(now_ms.saturating_sub(start_ms).max(0).unsigned_abs()) * 1000;
-        let due = i64::try_from(self.due(elapsed)).unwrap_or(i64::MAX);
+        let mut due = i64::try_from(self.due(elapsed)).unwrap_or(i64::MAX);
+        if let Some(until) = &limit.until {
+            due = due.min(until.end.values().sum());
+        }
         let done = self.generator.done(state)?;
-        let rows = due.min(done.saturating_add(self.epoch_rows));
+        let rows_max = i64::try_from(limit.rows(self.epoch_rows)).unwrap_or(i64::MAX);
+        let rows = due.min(done.saturating_add(rows_max));
         if rows <= done {
             return Ok(None);
         }
@@ -86,9 +90,9 @@ impl Rate {
 
 #[async_trait]
 impl Source for Rate {
-    async fn plan(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError> {
+    async fn plan(&mut self, state: &SourceState, limit: &Limit) -> Result<Option<SourcePlan>, SourceError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.plan_at(state, i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+        self.plan_at(state, limit, i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
     }
 
     async fn read(&mut self, plan: &SourcePlan) -> Result<BoxStream<'static, Result<Rows, SourceError>>, SourceError> {
@@ -110,6 +114,8 @@ impl Source for Rate {
 mod tests {
     use std::time::Duration;
 
+    use braid_kernel::Take;
+
     use super::*;
     use crate::generate::{test_generator, test_read};
 
@@ -127,12 +133,12 @@ mod tests {
     async fn each_row_comes_once_at_its_time_also_after_a_restart() {
         let mut source = rate(10, 0, 3, Some(42));
         let mut state = SourceState::default();
-        assert_eq!(source.plan_at(&state, 1_000_000).unwrap(), None);
+        assert_eq!(source.plan_at(&state, &Limit::default(), 1_000_000).unwrap(), None);
         let mut all = Vec::new();
         for (now, rows, more) in
             [(1_000_350, 3, false), (1_003_500, 25, true), (1_003_500, 7, false), (1_090_000, 7, false)]
         {
-            let plan = source.plan_at(&state, now).unwrap().unwrap();
+            let plan = source.plan_at(&state, &Limit::default(), now).unwrap().unwrap();
             assert_eq!(plan.more, more);
             let mut restarted = rate(10, 0, 3, Some(42));
             let read_again = test_read(&mut restarted, &plan).await;
@@ -144,9 +150,28 @@ mod tests {
         }
         let expected: Vec<(i64, i64)> = (0..42).map(|row| (row, 1_000_000 + row * 100)).collect();
         assert_eq!(all, expected);
-        assert_eq!(source.plan_at(&state, 2_000_000).unwrap(), None);
-        let refused = rate(10, 0, 2, Some(42)).plan_at(&state, 2_000_000).unwrap_err();
+        assert_eq!(source.plan_at(&state, &Limit::default(), 2_000_000).unwrap(), None);
+        let refused = rate(10, 0, 2, Some(42)).plan_at(&state, &Limit::default(), 2_000_000).unwrap_err();
         assert!(refused.to_string().contains("num_partitions is 2 and was 3"), "{refused}");
+    }
+
+    #[test]
+    fn a_limit_holds_rows_back() {
+        let mut source = rate(10, 0, 3, None);
+        let mut state = SourceState::default();
+        assert_eq!(source.plan_at(&state, &Limit::default(), 1_000_000).unwrap(), None);
+        let all = Limit { take: Take::All, until: None };
+        let there = source.plan_at(&state, &all, 1_006_000).unwrap().unwrap();
+        assert_eq!((there.end.values().sum::<i64>(), there.more), (60, false));
+        let until = Some(Arc::new(there));
+        for (take, rows, more) in [(Take::Usual, 25, true), (Take::Rows(5), 5, true), (Take::All, 30, false)] {
+            let limit = Limit { take, until: until.clone() };
+            let plan = source.plan_at(&state, &limit, 1_009_000).unwrap().unwrap();
+            let before: i64 = state.offsets.values().sum();
+            state.advance(&plan);
+            assert_eq!((state.offsets.values().sum::<i64>() - before, plan.more), (rows, more));
+        }
+        assert_eq!(source.plan_at(&state, &Limit { take: Take::All, until }, 1_009_000).unwrap(), None);
     }
 
     #[test]

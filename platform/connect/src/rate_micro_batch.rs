@@ -2,7 +2,7 @@
 //! are the same ones in every run.
 
 use async_trait::async_trait;
-use braid_kernel::{Rows, Source, SourceError, SourcePlan, SourceState};
+use braid_kernel::{Limit, Rows, Source, SourceError, SourcePlan, SourceState};
 use braid_spec::model;
 use futures::stream::BoxStream;
 
@@ -37,8 +37,8 @@ pub(crate) fn open(
 
 #[async_trait]
 impl Source for RateMicroBatch {
-    async fn plan(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError> {
-        if self.ends && self.given {
+    async fn plan(&mut self, state: &SourceState, limit: &Limit) -> Result<Option<SourcePlan>, SourceError> {
+        if self.ends && self.given && limit.until.is_none() {
             return Ok(None);
         }
         let step = i64::try_from(self.options.advance_millis_per_batch).unwrap_or(i64::MAX);
@@ -47,7 +47,11 @@ impl Source for RateMicroBatch {
             None => i64::try_from(self.options.start_timestamp).unwrap_or(i64::MAX),
         };
         let rows = i64::try_from(self.options.rows_per_batch).unwrap_or(i64::MAX);
-        let mut plan = self.generator.plan(state, self.generator.done(state)?.saturating_add(rows));
+        let all = self.generator.done(state)?.saturating_add(rows);
+        if limit.until.as_ref().is_some_and(|until| until.end.values().sum::<i64>() < all) {
+            return Ok(None);
+        }
+        let mut plan = self.generator.plan(state, all);
         plan.notes.insert(AT.into(), at_ms.into());
         self.given = true;
         Ok(Some(plan))
@@ -89,7 +93,7 @@ mod tests {
         let mut state = SourceState::default();
         for epoch in 0..4 {
             let mut running = source(false);
-            let plan = running.plan(&state).await.unwrap().unwrap();
+            let plan = running.plan(&state, &Limit::default()).await.unwrap().unwrap();
             let rows = test_read(&mut running, &plan).await;
             let expected: Vec<(i64, i64)> = (epoch * 5..epoch * 5 + 5).map(|row| (row, 1000 + epoch * 70)).collect();
             assert_eq!(rows, expected);
@@ -97,7 +101,7 @@ mod tests {
             state.advance(&plan);
         }
         let mut ending = source(true);
-        state.advance(&ending.plan(&state).await.unwrap().unwrap());
-        assert_eq!(ending.plan(&state).await.unwrap(), None);
+        state.advance(&ending.plan(&state, &Limit::default()).await.unwrap().unwrap());
+        assert_eq!(ending.plan(&state, &Limit::default()).await.unwrap(), None);
     }
 }

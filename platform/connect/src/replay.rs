@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use braid_kernel::ledger::{decode, encode};
-use braid_kernel::{BadRecord, Rows, Source, SourceError, SourcePlan, SourceState, Store, StoreError};
+use braid_kernel::{BadRecord, Limit, Rows, Source, SourceError, SourcePlan, SourceState, Store, StoreError};
 use braid_spec::model::{self, Csv, Format, SourceKind};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -215,20 +215,25 @@ fn store_error(error: StoreError) -> SourceError {
 
 #[async_trait]
 impl Source for Replaying {
-    async fn plan(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError> {
+    async fn plan(&mut self, state: &SourceState, limit: &Limit) -> Result<Option<SourcePlan>, SourceError> {
         let (inner, start) = without(state);
         self.look().await?;
-        let planned = self.inner.plan(&inner).await?;
+        let mut inner_limit = limit.clone();
+        if let Some(until) = &mut inner_limit.until {
+            Arc::make_mut(until).end.remove(PARTITION);
+        }
+        let planned = self.inner.plan(&inner, &inner_limit).await?;
         let start = start.unwrap_or(0);
-        let rows = i64::try_from(self.context.epoch_rows).unwrap_or(i64::MAX).max(1);
-        let end = self.end.min(start.saturating_add(rows));
+        let rows = i64::try_from(limit.rows(self.context.epoch_rows)).unwrap_or(i64::MAX).max(1);
+        let there = limit.end(PARTITION, start, self.end);
+        let end = there.min(start.saturating_add(rows));
         if end <= start {
             return Ok(planned);
         }
         let mut plan = planned.unwrap_or_default();
         plan.start.insert(PARTITION.into(), start);
         plan.end.insert(PARTITION.into(), end);
-        plan.more |= end < self.end;
+        plan.more |= end < there;
         Ok(Some(plan))
     }
 

@@ -243,7 +243,7 @@ impl<'a> Pulling<'a> {
 mod tests {
     use arrow::array::AsArray;
     use arrow::datatypes::{DataType, Field, Schema};
-    use braid_kernel::{Rows, SourceState};
+    use braid_kernel::{Limit, Rows, SourceState};
     use braid_spec::model::{OnBadRecord, SourceKind};
     use futures::TryStreamExt;
     use tokio::io::AsyncWriteExt;
@@ -274,7 +274,7 @@ mod tests {
     /// Everything from `state` on, once so many lines are there.
     async fn read(opened: &mut OpenSource, state: &mut SourceState, lines: i64) -> (Vec<String>, Vec<i64>) {
         let plan = loop {
-            match opened.source.plan(state).await.unwrap() {
+            match opened.source.plan(state, &Limit::default()).await.unwrap() {
                 Some(plan) if plan.end["0"] >= lines => break plan,
                 _ => opened.wake.as_ref().unwrap().notified().await,
             }
@@ -292,7 +292,7 @@ mod tests {
         let store = Arc::new(MemoryStore::default());
         let mut opened = socket(&store, listener.local_addr().unwrap().port());
         let mut state = SourceState::default();
-        assert_eq!(opened.source.plan(&state).await.unwrap(), None);
+        assert_eq!(opened.source.plan(&state, &Limit::default()).await.unwrap(), None);
         let (mut peer, _) = listener.accept().await.unwrap();
         for part in ["en un lu", "gar\r\n\nde la", " Mancha\nde cuyo", " nombre"] {
             peer.write_all(part.as_bytes()).await.unwrap();
@@ -331,11 +331,11 @@ mod tests {
         store.faults.lock().unwrap().push(Fault::DiskFull);
         let mut opened = socket(&store, listener.local_addr().unwrap().port());
         let state = SourceState::default();
-        assert_eq!(opened.source.plan(&state).await.unwrap(), None);
+        assert_eq!(opened.source.plan(&state, &Limit::default()).await.unwrap(), None);
         let (mut peer, _) = listener.accept().await.unwrap();
         peer.write_all(b"a line\n").await.unwrap();
         let error = loop {
-            match opened.source.plan(&state).await {
+            match opened.source.plan(&state, &Limit::default()).await {
                 Ok(_) => tokio::task::yield_now().await,
                 Err(error) => break error,
             }

@@ -5,6 +5,7 @@
 
 pub mod base;
 pub mod error;
+pub mod failed;
 pub mod failpoint;
 #[cfg(test)]
 mod laws;
@@ -15,15 +16,18 @@ pub mod manifest;
 pub mod memory;
 pub mod notices;
 pub mod offsets;
+pub mod pressure;
 pub mod progress;
 pub mod rows;
 pub mod serve;
 pub mod speed;
 pub mod time;
 pub mod traits;
+pub mod trigger;
 
 pub use error::{JobError, SinkError, SourceError, StoreError};
 pub use manifest::{Manifest, Segment, TableKind};
 pub use offsets::{Offsets, SourcePlan, SourceState};
 pub use rows::{BadRecord, Rows};
 pub use traits::{Clock, Contribution, EpochOutput, Ingest, Job, Merge, Segments, Sink, SinkReport, Source, Store};
+pub use trigger::{Limit, Take, Trigger};

@@ -15,6 +15,7 @@ use crate::manifest::Segment;
 use crate::offsets::{SourcePlan, SourceState};
 use crate::rows::Rows;
 use crate::traits::{Clock, Segments, Source, Store};
+use crate::trigger::Limit;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -156,9 +157,11 @@ impl MemorySource {
 
 #[async_trait]
 impl Source for MemorySource {
-    async fn plan(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError> {
+    async fn plan(&mut self, state: &SourceState, limit: &Limit) -> Result<Option<SourcePlan>, SourceError> {
         let start = state.offsets.get(Self::PARTITION).copied().unwrap_or(0);
-        let end = (start + (self.rows_per_epoch)() as i64).min(self.rows.num_rows() as i64);
+        let there = self.rows.num_rows() as i64;
+        let rows = i64::try_from(limit.rows((self.rows_per_epoch)() as u64)).unwrap_or(i64::MAX);
+        let end = limit.end(Self::PARTITION, start, start.saturating_add(rows).min(there));
         Ok((end > start).then(|| SourcePlan {
             start: [(Self::PARTITION.to_string(), start)].into(),
             end: [(Self::PARTITION.to_string(), end)].into(),

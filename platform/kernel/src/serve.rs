@@ -7,7 +7,7 @@ use arrow_array::RecordBatch;
 use tokio::sync::watch;
 
 use crate::manifest::Manifest;
-use crate::progress::Progress;
+use crate::progress::{Activity, Progress};
 
 /// The answers as of one commit.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +23,7 @@ pub struct Snapshot {
 pub struct Board {
     snapshot: watch::Sender<Arc<Snapshot>>,
     recent: Arc<Mutex<VecDeque<Progress>>>,
+    activity: Arc<Mutex<(Activity, bool)>>,
 }
 
 impl Board {
@@ -34,7 +35,7 @@ impl Board {
 
     /// A board that shows this first.
     pub fn new(first: Snapshot) -> Self {
-        Self { snapshot: watch::Sender::new(Arc::new(first)), recent: Arc::default() }
+        Self { snapshot: watch::Sender::new(Arc::new(first)), recent: Arc::default(), activity: Arc::default() }
     }
 
     /// Shows a newer commit.
@@ -77,6 +78,18 @@ impl Board {
     /// Wakes at each newer commit.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshot.subscribe()
+    }
+
+    /// Says what the loop is doing.
+    pub fn now(&self, activity: Activity) {
+        let mut now = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
+        let available = activity.data_available().unwrap_or(now.1);
+        *now = (activity, available);
+    }
+
+    /// What the loop is doing, and whether the sources had something when they were last asked.
+    pub fn activity(&self) -> (Activity, bool) {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Keeps a report.

@@ -5,22 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use arrow_schema::ArrowError;
 use futures::StreamExt;
-use thiserror::Error;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 
-use crate::error::{JobError, SinkError, SourceError, StoreError};
+use crate::error::{SourceError, StoreError};
+pub use crate::failed::SpeedError;
 use crate::failpoint;
-use crate::ledger::{Ledger, LedgerError, retry};
+use crate::ledger::{Ledger, retry};
 use crate::log::to_log;
 use crate::manifest::{Change, Counts, EpochCommit, Manifest, Plan, Segment};
 use crate::notices::{self, DEAD_LETTERS, LATE_ROWS};
-use crate::progress::{Progress, SinkProgress, SourceProgress, StateOperator};
+use crate::offsets::SourcePlan;
+use crate::pressure::{Backpressure, Pressure};
+use crate::progress::{Activity, Progress, SinkProgress, SourceProgress, StateOperator};
 use crate::rows::BadRecord;
 use crate::serve::Board;
 use crate::time::rfc3339;
 use crate::traits::{Clock, Contribution, EpochOutput, Job, Segments, Sink, Source};
+use crate::trigger::{Limit, Take, Trigger};
 
 /// So many rows of the raw log are held before they are written as a segment.
 pub const LOG_ROWS_PER_SEGMENT: usize = 262_144;
@@ -40,8 +42,10 @@ pub struct Settings {
     pub run_id: String,
     /// The deployment's name.
     pub name: String,
-    /// An epoch begins this long after the one before, unless more rows wait than one epoch takes.
-    pub every: Duration,
+    /// When epochs run.
+    pub trigger: Trigger,
+    /// Whether, and how, the intake follows what is processed.
+    pub backpressure: Option<Backpressure>,
     /// Event time, per source that has one.
     pub event_time: BTreeMap<String, EventTime>,
     /// Which of several watermarks is the deployment's.
@@ -69,49 +73,6 @@ pub struct EventTime {
     pub idle_ms: Option<i64>,
 }
 
-/// When the loop ends by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
-    /// When it is told to.
-    Stopped,
-    /// When no source has anything new.
-    CaughtUp,
-}
-
-/// Why an epoch failed.
-#[derive(Debug, Error)]
-pub enum SpeedError {
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("source `{source_name}`: {error}")]
-    Source { source_name: String, error: SourceError },
-    #[error(transparent)]
-    Job(#[from] JobError),
-    #[error("sink `{sink}`: {error}")]
-    Sink { sink: String, error: SinkError },
-}
-
-impl SpeedError {
-    /// Whether the same epoch may succeed later.
-    pub fn passes(&self) -> bool {
-        matches!(
-            self,
-            Self::Source { error: SourceError::Retry(_), .. }
-                | Self::Sink { error: SinkError::Retry(_), .. }
-                | Self::Store(StoreError::Unknown { .. })
-                | Self::Ledger(LedgerError::Store(StoreError::Unknown { .. }))
-        )
-    }
-}
-
-impl From<ArrowError> for SpeedError {
-    fn from(error: ArrowError) -> Self {
-        Self::Job(JobError::Bug(error.to_string()))
-    }
-}
-
 /// The loop's parts. All are the deployment's own; none knows of another.
 pub struct Speed {
     pub ledger: Arc<Mutex<Ledger>>,
@@ -131,6 +92,9 @@ pub struct Memory {
     restored: bool,
     rows_at_ms: BTreeMap<String, i64>,
     begun_at_ms: Option<i64>,
+    /// What was there at the start, where nothing else is taken.
+    there: Option<BTreeMap<String, Arc<SourcePlan>>>,
+    pressure: Pressure,
 }
 
 /// What came of one step.
@@ -158,6 +122,14 @@ enum Offer {
     Unknown,
 }
 
+/// The sources' plans.
+#[derive(Default)]
+struct Asked {
+    plans: BTreeMap<String, SourcePlan>,
+    /// Not all could be asked.
+    away: bool,
+}
+
 /// What was read in an epoch, besides rows fed to the job.
 #[derive(Default)]
 struct Intake {
@@ -168,54 +140,32 @@ struct Intake {
 }
 
 impl Speed {
-    /// Runs epochs until told to stop. An epoch under way is finished first. Failures that may pass are waited for.
-    pub async fn run(&mut self, until: Until, mut stop: watch::Receiver<bool>) -> Result<(), SpeedError> {
-        let mut backoff = BACKOFF_MIN;
-        while !*stop.borrow() {
-            let begun = self.clock.now_ms();
-            let pause = match self.step().await {
-                Ok(Step::Idle) if until == Until::CaughtUp => break,
-                Ok(Step::Waits) => {
-                    let wait = self.settings.every.max(backoff);
-                    backoff = (backoff * 2).min(BACKOFF_MAX);
-                    rest(&*self.clock, wait, &mut stop).await;
-                    continue;
-                }
-                Ok(Step::Ran { .. }) if until == Until::CaughtUp => Duration::ZERO,
-                Ok(Step::Ran { more: true }) => Duration::ZERO,
-                Ok(_) => {
-                    let spent = Duration::from_millis(self.clock.now_ms().saturating_sub(begun).max(0) as u64);
-                    self.settings.every.saturating_sub(spent)
-                }
-                Err(error) if error.passes() => {
-                    tracing::warn!(%error, "the epoch is tried again");
-                    let wait = backoff;
-                    backoff = (backoff * 2).min(BACKOFF_MAX);
-                    rest(&*self.clock, wait, &mut stop).await;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            backoff = BACKOFF_MIN;
-            rest(&*self.clock, pause, &mut stop).await;
-        }
-        Ok(())
-    }
-
     /// One epoch: the one that was planned before a crash, or a new one.
     pub async fn step(&mut self) -> Result<Step, SpeedError> {
         let clock = self.clock.clone();
         let mut timer = Timer::start(&*clock);
         let begun_at_ms = timer.begun_ms;
         let manifest = self.ledger.lock().await.manifest();
+        self.board.now(Activity::GettingOffsets);
         let (plan, more) = match &manifest.planned {
-            Some(plan) => (plan.clone(), true),
+            Some(plan) => {
+                let mut plan = plan.clone();
+                plan.sources.values_mut().for_each(|range| range.more = true);
+                (plan, true)
+            }
             None => match self.plan(&manifest).await? {
                 Offer::Epoch { plan, more } => (plan, more),
-                Offer::Nothing => return Ok(Step::Idle),
-                Offer::Unknown => return Ok(Step::Waits),
+                Offer::Nothing => {
+                    self.board.now(Activity::WaitingForData);
+                    return Ok(Step::Idle);
+                }
+                Offer::Unknown => {
+                    self.board.now(Activity::WaitingForSource);
+                    return Ok(Step::Waits);
+                }
             },
         };
+        self.board.now(Activity::Processing);
         timer.lap("latestOffset");
         if manifest.planned.is_none() {
             self.ledger.lock().await.commit(Change::Plan(plan.clone())).await?;
@@ -275,37 +225,76 @@ impl Speed {
         timer.lap("commitOffsets");
         let progress = self.progress(timer, &plan, &counts, &contribution, &committed, sinks);
         self.memory.begun_at_ms = Some(begun_at_ms);
+        if let Some(backpressure) = &self.settings.backpressure {
+            let now_ms = self.clock.now_ms();
+            self.memory.pressure.observe(backpressure, &intake.rows, now_ms, now_ms - begun_at_ms);
+        }
         self.board.report(progress);
+        self.board.now(Activity::WaitingForTrigger);
         Ok(Step::Ran { more })
     }
 
     async fn plan(&mut self, manifest: &Manifest) -> Result<Offer, SpeedError> {
-        let mut sources = BTreeMap::new();
-        let mut more = false;
-        let mut away = false;
+        let trigger = self.settings.trigger;
+        if trigger == Trigger::AvailableNow && self.memory.there.is_none() {
+            let all = self.ask(manifest, |_| Some(Limit { take: Take::All, until: None })).await?;
+            if all.away {
+                return Ok(Offer::Unknown);
+            }
+            self.memory.there = Some(all.plans.into_iter().map(|(name, plan)| (name, Arc::new(plan))).collect());
+        }
+        let there = self.memory.there.clone();
+        let limits: BTreeMap<String, u64> =
+            self.sources.keys().filter_map(|name| Some((name.clone(), self.rate_limit(name)?.1))).collect();
+        let asked = self
+            .ask(manifest, |name| {
+                let take = match limits.get(name) {
+                    _ if trigger == Trigger::Once => Take::All,
+                    Some(rows) => Take::Rows(*rows),
+                    None => Take::Usual,
+                };
+                let until = match &there {
+                    // It had nothing at the start.
+                    Some(there) => Some(there.get(name)?.clone()),
+                    None => None,
+                };
+                Some(Limit { take, until })
+            })
+            .await?;
+        let more = asked.plans.values().any(|plan| plan.more);
+        Ok(match (asked.plans.is_empty(), asked.away) {
+            // The only epoch leaves no source out.
+            (_, true) if trigger == Trigger::Once => Offer::Unknown,
+            (false, _) => Offer::Epoch { plan: Plan { epoch: manifest.next, sources: asked.plans }, more },
+            (true, false) => Offer::Nothing,
+            (true, true) => Offer::Unknown,
+        })
+    }
+
+    /// What back-pressure allows of a source: rows a second, and rows an epoch.
+    fn rate_limit(&self, source: &str) -> Option<(f64, u64)> {
+        self.memory.pressure.limit(self.settings.backpressure.as_ref()?, source)
+    }
+
+    /// Asks the sources for a plan, each within its limit; one without a limit is not asked.
+    async fn ask(&mut self, manifest: &Manifest, limit: impl Fn(&str) -> Option<Limit>) -> Result<Asked, SpeedError> {
+        let mut asked = Asked::default();
         let first = Default::default();
         for (name, source) in &mut self.sources {
-            match source.plan(manifest.sources.get(name).unwrap_or(&first)).await {
-                Ok(Some(plan)) => {
-                    more |= plan.more;
-                    sources.insert(name.clone(), plan);
-                }
-                Ok(None) => {}
+            let Some(limit) = limit(name) else { continue };
+            match source.plan(manifest.sources.get(name).unwrap_or(&first), &limit).await {
+                Ok(plan) => asked.plans.extend(plan.map(|plan| (name.clone(), plan))),
                 // The others go on without it; the source itself has said so once.
                 Err(SourceError::Retry(reason)) => {
                     tracing::debug!(source = name, reason, "nothing for now");
-                    away = true;
+                    asked.away = true;
                 }
                 Err(error) => {
                     return Err(SpeedError::Source { source_name: name.clone(), error });
                 }
             }
         }
-        Ok(match (sources.is_empty(), away) {
-            (false, _) => Offer::Epoch { plan: Plan { epoch: manifest.next, sources }, more },
-            (true, false) => Offer::Nothing,
-            (true, true) => Offer::Unknown,
-        })
+        Ok(asked)
     }
 
     /// Gives the job what the epochs before this process left.
@@ -446,7 +435,7 @@ impl Speed {
         sinks: Vec<SinkProgress>,
     ) -> Progress {
         let rows: u64 = counts.rows.values().sum();
-        let per_second = |ms: i64| rows as f64 * 1000.0 / ms.max(1) as f64;
+        let per_second = |rows: u64, ms: i64| rows as f64 * 1000.0 / ms.max(1) as f64;
         let spent_ms = (self.clock.now_ms() - timer.begun_ms).max(0);
         let mut duration_ms = timer.laps.clone();
         duration_ms.insert("triggerExecution".into(), spent_ms as u64);
@@ -458,8 +447,9 @@ impl Speed {
             timestamp: rfc3339(timer.begun_ms),
             batch_id: plan.epoch,
             num_input_rows: rows,
-            input_rows_per_second: per_second(since_last),
-            processed_rows_per_second: per_second(spent_ms),
+            input_rows_per_second: per_second(rows, since_last),
+            processed_rows_per_second: per_second(rows, spent_ms),
+            batch_duration: spent_ms as u64,
             duration_ms,
             event_time: manifest.watermark.map(|at| ("watermark".to_string(), rfc3339(at))).into_iter().collect(),
             state_operators: contribution
@@ -474,12 +464,23 @@ impl Speed {
             sources: plan
                 .sources
                 .iter()
-                .map(|(name, range)| SourceProgress {
-                    description: name.clone(),
-                    start_offset: range.start.clone(),
-                    end_offset: range.end.clone(),
-                    num_input_rows: counts.rows.get(name).copied().unwrap_or_default(),
-                    num_bad_records: counts.bad.get(name).copied().unwrap_or_default(),
+                .map(|(name, range)| {
+                    let rows = counts.rows.get(name).copied().unwrap_or_default();
+                    SourceProgress {
+                        description: name.clone(),
+                        start_offset: range.start.clone(),
+                        end_offset: range.end.clone(),
+                        latest_offset: (!range.more).then(|| range.end.clone()),
+                        num_input_rows: rows,
+                        input_rows_per_second: per_second(rows, since_last),
+                        processed_rows_per_second: per_second(rows, spent_ms),
+                        num_bad_records: counts.bad.get(name).copied().unwrap_or_default(),
+                        metrics: self
+                            .rate_limit(name)
+                            .map(|(rate, _)| ("rateLimit".into(), rate.to_string()))
+                            .into_iter()
+                            .collect(),
+                    }
                 })
                 .collect(),
             sinks,
@@ -505,18 +506,6 @@ async fn put_deltas(
         written.insert(table.clone(), vec![segment]);
     }
     Ok(written)
-}
-
-/// Waits that long, or until told to stop.
-async fn rest(clock: &dyn Clock, pause: Duration, stop: &mut watch::Receiver<bool>) {
-    if pause.is_zero() || *stop.borrow() {
-        tokio::task::yield_now().await;
-        return;
-    }
-    let sleep = clock.sleep(pause);
-    let stopped = stop.wait_for(|stop| *stop);
-    futures::pin_mut!(sleep, stopped);
-    futures::future::select(sleep, stopped).await;
 }
 
 /// Enough of a writer's name to keep its files apart from another's.

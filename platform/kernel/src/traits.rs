@@ -13,6 +13,7 @@ use crate::manifest::Segment;
 use crate::manifest::TableKind;
 use crate::offsets::{SourcePlan, SourceState};
 use crate::rows::{BadRecord, Rows};
+use crate::trigger::Limit;
 
 /// Bytes under names. Names are relative, with `/` between parts: `manifest/00000000000000000007.json`.
 #[async_trait]
@@ -41,9 +42,9 @@ pub trait Segments: Send + Sync {
 /// Where rows come from. One reader at a time.
 #[async_trait]
 pub trait Source: Send {
-    /// Decides what the next epoch reads, without reading it; `None` where nothing new is there.
+    /// Decides what the next epoch reads within the limit, without reading it; `None` where nothing new is there.
     /// Returns soon: the caller waits between calls. With an empty `state.offsets` this is the first start.
-    async fn plan(&mut self, state: &SourceState) -> Result<Option<SourcePlan>, SourceError>;
+    async fn plan(&mut self, state: &SourceState, limit: &Limit) -> Result<Option<SourcePlan>, SourceError>;
     /// Reads exactly the plan's range, also one planned before a restart.
     async fn read(&mut self, plan: &SourcePlan) -> Result<BoxStream<'static, Result<Rows, SourceError>>, SourceError>;
     /// Everything before `state.offsets` is durable in Braid: the source may let go of it.

@@ -109,7 +109,7 @@ impl Wanted {
 }
 
 /// `5s`, `500ms`, `1m`; at most [`Limits::COMPLETION_TIME_MAX`].
-fn duration(text: &str) -> Result<Duration, Problem> {
+pub fn duration(text: &str) -> Result<Duration, Problem> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit_ms = match &text[digits.len()..] {
         "ms" => Some(1),

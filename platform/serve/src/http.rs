@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::answer::Answers;
 use crate::metrics::HttpCounts;
 use crate::problem::{Code, Problem};
-use crate::{Limits, ServeState, changes, completion, console, ingest, metrics, queries, sql, views};
+use crate::{Limits, ServeState, changes, completion, console, ingest, manage, metrics, queries, sql, views};
 
 /// What every handler sees.
 pub struct App {
@@ -68,6 +68,11 @@ pub fn router(state: ServeState, address: SocketAddr, stopping: watch::Receiver<
         .route("/v1/queries", get(queries::list))
         .route("/v1/queries/{id}", get(queries::describe))
         .route("/v1/queries/{id}/progress", get(queries::progress))
+        .route("/v1/queries/{id}/status", get(manage::status))
+        .route("/v1/queries/{id}/explain", get(manage::explain))
+        .route("/v1/queries/{id}/await", get(manage::wait))
+        .route("/v1/queries/{id}/stop", post(manage::stop))
+        .route("/v1/queries:await_any", get(manage::wait_any))
         .route(
             "/v1/sources/{source}/records",
             post(ingest::records).layer(DefaultBodyLimit::max(Limits::RECORDS_BYTES_MAX)),
@@ -140,7 +145,7 @@ async fn gate(State(app): Shared, request: Request, next: Next) -> Response {
 async fn bounded(app: &App, route: &'static str, request: Request<Body>, next: Next) -> Response {
     match route {
         // These hold a waiter's permit instead, and have their own time.
-        "changes" | "completion" => return next.run(request).await,
+        "changes" | "completion" | "await" => return next.run(request).await,
         // These must answer also when everything else is busy.
         "livez" | "readyz" | "metrics" | "console" => return next.run(request).await,
         _ => {}
@@ -237,6 +242,7 @@ fn route(path: &str) -> &'static str {
         ["v1", "views", _, "keys:batch_get"] => "batch_get",
         ["v1", "views", _, "changes"] => "changes",
         ["v1", "sql"] => "sql",
+        ["v1", "queries", _, "await" | "stop"] | ["v1", "queries:await_any"] => "await",
         ["v1", "queries", ..] => "queries",
         ["v1", "sources", _, "records"] => "records",
         ["v1", "completion"] => "completion",

@@ -7,6 +7,7 @@ mod connection;
 mod console;
 mod http;
 mod ingest;
+mod manage;
 mod metrics;
 mod problem;
 mod provenance;
@@ -30,7 +31,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use problem::Code;
-pub use status::{QueryState, QueryStatus};
+pub use status::{Exception, QueryState, QueryStatus, StopMode};
 
 /// What is served. Everything in it is shared with the loops that fill it.
 #[derive(Clone)]
@@ -43,6 +44,8 @@ pub struct ServeState {
     pub id: String,
     /// New at each start.
     pub run_id: String,
+    /// When epochs run, in words.
+    pub trigger: String,
     /// What the views are.
     pub engine: Engine,
     /// Answers them.
@@ -113,12 +116,36 @@ pub struct Server {
     state: ServeState,
 }
 
+/// An address that is listened on, whoever answers there: connections wait while one server follows another.
+pub struct Socket {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+}
+
 /// Listens on exactly this address (`127.0.0.1:8080`; port 0 takes a free one).
-pub async fn bind(address: &str, state: ServeState) -> Result<Server, ServeError> {
+pub async fn listen(address: &str) -> Result<Socket, ServeError> {
     let failed = |source| ServeError::Bind { address: address.to_owned(), source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = TcpListener::bind(address).await.map_err(failed)?.into_std().map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok(Server { listener, address, state })
+    Ok(Socket { listener, address })
+}
+
+/// Listens on this address with one server.
+pub async fn bind(address: &str, state: ServeState) -> Result<Server, ServeError> {
+    listen(address).await?.server(state)
+}
+
+impl Socket {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A server for what comes here.
+    pub fn server(&self, state: ServeState) -> Result<Server, ServeError> {
+        let listener = self.listener.try_clone().and_then(TcpListener::from_std).map_err(ServeError::Socket)?;
+        Ok(Server { listener, address: self.address, state })
+    }
 }
 
 /// Listens and answers until `shutdown` completes, then lets open requests end.

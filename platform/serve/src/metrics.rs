@@ -13,9 +13,9 @@ use axum::response::{IntoResponse, Response};
 use braid_kernel::Manifest;
 use braid_kernel::progress::Progress;
 
+use crate::ServeState;
 use crate::http::Shared;
 use crate::queries::{bytes, rows};
-use crate::{QueryState, ServeState};
 
 /// Requests, counted.
 #[derive(Debug, Default)]
@@ -67,14 +67,20 @@ pub async fn metrics(State(app): Shared) -> Response {
 
 fn query(page: &mut Page, state: &ServeState) {
     let now = state.status.get();
-    let all = ["starting", "running", "stopping", "stopped", "failed"];
+    let all = ["starting", "running", "restarting", "stopping", "stopped", "failed"];
     page.family("braid_query_state_info", "gauge", "1 for the state the query is in.");
     for name in all {
         page.value(&[("state", name)], u8::from(name == now.name()));
     }
-    let up = !matches!(now, QueryState::Failed(_) | QueryState::Stopped);
+    let up = !now.terminated();
     page.family("braid_query_up_info", "gauge", "Whether the query runs or is about to.");
     page.value(&[], u8::from(up));
+    page.family(
+        "braid_query_restarts_total",
+        "counter",
+        "Restarts of the query after a failure, since the process began.",
+    );
+    page.value(&[], state.status.restarts());
 }
 
 fn layers(page: &mut Page, manifest: &Manifest, last: Option<&Progress>) {

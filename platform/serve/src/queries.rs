@@ -12,6 +12,7 @@ use braid_kernel::time::rfc3339;
 use serde_json::{Value, json};
 
 use crate::http::{Named, Shared};
+use crate::manage::status_of;
 use crate::problem::{Code, Problem};
 use crate::select::limit;
 use crate::views::{Parameters, read};
@@ -26,7 +27,8 @@ pub async fn livez() -> &'static str {
 pub async fn readyz(State(app): Shared) -> Result<&'static str, Problem> {
     let not = |detail: String| Err(Problem::new(Code::NotReady, detail));
     match app.state.status.get() {
-        QueryState::Failed(reason) => not(format!("the query failed: {reason}")),
+        QueryState::Failed(exception) => not(format!("the query failed: {}", exception.message)),
+        QueryState::Restarting(exception) => not(format!("the query restarts after: {}", exception.message)),
         QueryState::Starting => not("the query is starting".into()),
         _ if app.state.board.snapshot().manifest.sequence == 0 => not("there is no manifest yet".into()),
         _ => Ok("ready\n"),
@@ -35,15 +37,7 @@ pub async fn readyz(State(app): Shared) -> Result<&'static str, Problem> {
 
 /// `GET /v1/queries`
 pub async fn list(State(app): Shared) -> Response {
-    let query = app.state.status.get();
-    Json(json!({"queries": [{
-        "id": app.state.id,
-        "runId": app.state.run_id,
-        "name": app.state.deployment,
-        "layout": app.state.layout,
-        "status": {"state": query.name(), "reason": query.reason()},
-    }]}))
-    .into_response()
+    Json(json!({"queries": [Value::Object(head(&app.state))]})).into_response()
 }
 
 /// `GET /v1/queries/{id}`, by id or name.
@@ -74,7 +68,26 @@ pub async fn progress(
     Ok(Json(json!({"recentProgress": newest})).into_response())
 }
 
-fn known(state: &ServeState, id: &str) -> Result<(), Problem> {
+/// What is said of a query first.
+fn head(state: &ServeState) -> serde_json::Map<String, Value> {
+    let mut head = serde_json::Map::new();
+    for (name, value) in [
+        ("id", json!(state.id)),
+        ("runId", json!(state.run_id)),
+        ("name", json!(state.deployment)),
+        ("layout", json!(state.layout)),
+        ("trigger", json!(state.trigger)),
+        ("status", status_of(state)),
+        ("exception", json!(state.status.get().exception().map(|exception| exception.json()))),
+        ("restarts", json!(state.status.restarts())),
+    ] {
+        head.insert(name.to_owned(), value);
+    }
+    head
+}
+
+/// A deployment is one query: its epoch loop, of which every view and sink is a part. It is found by id or name.
+pub fn known(state: &ServeState, id: &str) -> Result<(), Problem> {
     if id == state.id || id == state.deployment {
         return Ok(());
     }
@@ -85,14 +98,9 @@ fn known(state: &ServeState, id: &str) -> Result<(), Problem> {
 fn described(state: &ServeState) -> Value {
     let snapshot = state.board.snapshot();
     let manifest = &snapshot.manifest;
-    let query = state.status.get();
     let last = state.board.recent().pop();
-    json!({
-        "id": state.id,
-        "runId": state.run_id,
-        "name": state.deployment,
-        "layout": state.layout,
-        "status": {"state": query.name(), "reason": query.reason()},
+    let mut described = head(state);
+    let rest = json!({
         "manifest": manifest.sequence,
         "committedAt": (manifest.committed_at_ms > 0).then(|| rfc3339(manifest.committed_at_ms)),
         "watermark": manifest.watermark.map(rfc3339),
@@ -111,7 +119,11 @@ fn described(state: &ServeState) -> Value {
         "views": manifest.tables.iter().map(|(name, table)| (name.clone(), sizes(table))).collect::<BTreeMap<String, Value>>(),
         "counts": manifest.counts,
         "lastProgress": last,
-    })
+    });
+    if let Value::Object(rest) = rest {
+        described.extend(rest);
+    }
+    Value::Object(described)
 }
 
 fn speed(snapshot: &Snapshot) -> Value {

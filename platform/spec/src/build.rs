@@ -9,8 +9,8 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use crate::diagnostics::Diagnostic;
 use crate::keys::SOURCE_KINDS;
 use crate::model::{
-    Csv, Format, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Sink, SinkKind, Source, SourceKind,
-    StaticTable, Watermark,
+    Backpressure, Csv, Format, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Restart, Sink, SinkKind,
+    Source, SourceKind, StaticTable, Trigger, Watermark,
 };
 use crate::source_map::SourceMap;
 use crate::suggest::did_you_mean;
@@ -97,6 +97,45 @@ impl Builder<'_> {
             self.working.join(relative)
         };
         format!("file://{}", path.display())
+    }
+
+    /// When epochs run.
+    pub(crate) fn trigger(&mut self, root: &Fields) -> Trigger {
+        let Some(trigger) = root.fields("trigger") else { return Trigger::Default };
+        for key in ["once", "available_now"] {
+            if trigger.flag_maybe(key) == Some(false) {
+                let hint = Some("leave `trigger` out for the default".to_owned());
+                self.wrong(&trigger.path_of(key), format!("`{key}` is `true` or not there"), None, hint);
+            }
+        }
+        match trigger.duration_maybe("processing_time") {
+            Some(interval) => Trigger::ProcessingTime(interval),
+            None if trigger.has("once") => Trigger::Once,
+            None => Trigger::AvailableNow,
+        }
+    }
+
+    /// How the intake follows what is processed, where it does.
+    pub(crate) fn backpressure(&mut self, root: &Fields) -> Option<Backpressure> {
+        let fields = root.fields("backpressure")?;
+        fields.flag("enabled").then(|| Backpressure {
+            initial_rate: fields.whole_maybe("initial_rate"),
+            min_rate: fields.whole("min_rate"),
+            proportional: fields.number("proportional"),
+            integral: fields.number("integral"),
+            derived: fields.number("derived"),
+        })
+    }
+
+    /// What happens after a failure.
+    pub(crate) fn restart(&mut self, root: &Fields) -> Restart {
+        let restart = root.fields("restart").cloned().unwrap_or_default();
+        let (backoff_min, backoff_max) = (restart.duration("backoff_min"), restart.duration("backoff_max"));
+        if backoff_max < backoff_min {
+            let hint = Some("the wait begins at `backoff_min` and doubles up to `backoff_max`".to_owned());
+            self.wrong(&restart.path_of("backoff_max"), "`backoff_max` is less than `backoff_min`", None, hint);
+        }
+        Restart { max_attempts: restart.whole("max_attempts"), backoff_min, backoff_max }
     }
 
     pub(crate) fn source(&mut self, fields: &Fields) -> Source {

@@ -57,6 +57,7 @@ fn property(key: &Key) -> Value {
         let default = match key.shape {
             Shape::Flag => json!(text == "true"),
             Shape::Whole { .. } => text.parse::<u64>().map_or(json!(text), |number| json!(number)),
+            Shape::Number => text.parse::<f64>().map_or(json!(text), |number| json!(number)),
             _ => json!(text),
         };
         extend(&mut property, json!({"default": default}));
@@ -83,6 +84,7 @@ fn shape(shape: &Shape) -> Value {
             or_environment(json!({"type": "integer", "minimum": min, "maximum": max}))
         }
         Shape::Whole { min, .. } => or_environment(json!({"type": "integer", "minimum": min})),
+        Shape::Number => or_environment(json!({"type": "number", "minimum": 0})),
         Shape::Flag => or_environment(json!({"type": "boolean"})),
         Shape::Duration { .. } => json!({"type": "string", "examples": ["10s", "500ms", "1h30m"]}),
         Shape::Size { .. } => json!({"type": ["string", "integer"], "examples": ["64MiB", "1GB", 1024]}),

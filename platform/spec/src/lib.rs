@@ -145,6 +145,8 @@ fn deployment(
         "max" => WatermarkPolicy::Max,
         _ => WatermarkPolicy::Min,
     };
+    let trigger = builder.trigger(root);
+    let (backpressure, restart) = (builder.backpressure(root), builder.restart(root));
     Some(Deployment {
         name,
         layout: layout?,
@@ -157,6 +159,9 @@ fn deployment(
         views,
         sinks,
         serving,
+        trigger,
+        backpressure,
+        restart,
     })
 }
 

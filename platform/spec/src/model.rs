@@ -34,6 +34,60 @@ pub struct Deployment {
     pub sinks: BTreeMap<String, Sink>,
     /// What is listened on.
     pub serving: Serving,
+    /// When epochs run.
+    pub trigger: Trigger,
+    /// Whether, and how, the intake follows what is processed.
+    pub backpressure: Option<Backpressure>,
+    /// What happens when the query fails.
+    pub restart: Restart,
+}
+
+/// The controller of the intake: Spark's names and defaults.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Backpressure {
+    /// Rows a second of each source until there is an estimate.
+    pub initial_rate: Option<u64>,
+    /// Never less.
+    pub min_rate: u64,
+    /// The controller's gains.
+    pub proportional: f64,
+    pub integral: f64,
+    pub derived: f64,
+}
+
+/// How often, and after how long, a failed query starts again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restart {
+    /// Failures without an epoch in between that are followed by another start.
+    pub max_attempts: u64,
+    /// The first wait; it doubles …
+    pub backoff_min: Duration,
+    /// … up to this.
+    pub backoff_max: Duration,
+}
+
+/// When epochs run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// As soon as there are rows, no faster than [`Layout::epoch_every`].
+    Default,
+    /// At each whole multiple of this.
+    ProcessingTime(Duration),
+    /// Once, with everything that is there.
+    Once,
+    /// In several epochs, with what is there at the start.
+    AvailableNow,
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trigger::Default => f.write_str("default"),
+            Trigger::ProcessingTime(interval) => write!(f, "processing_time {interval:?}"),
+            Trigger::Once => f.write_str("once"),
+            Trigger::AvailableNow => f.write_str("available_now"),
+        }
+    }
 }
 
 /// Which of several sources' watermarks is the deployment's.

@@ -82,6 +82,7 @@ fn wanted(shape: &Shape) -> String {
         Shape::Text => "text".into(),
         Shape::Whole { min, max } if *max < i64::MAX as u64 => format!("a whole number from {min} to {max}"),
         Shape::Whole { min, .. } => format!("a whole number from {min}"),
+        Shape::Number => "a number from 0".to_owned(),
         Shape::Flag => "`true` or `false`".into(),
         Shape::Duration { min_ms: 0 } => "a duration such as `10s`, `500ms` or `1h30m`".into(),
         Shape::Duration { .. } => "a duration such as `10s`, `500ms` or `1h30m`, longer than nothing".into(),
@@ -484,6 +485,10 @@ pub(crate) fn scalar_value(scalar: &Scalar, shape: &Shape) -> Result<Value, Opti
                 }
             }
         }
+        Shape::Number => match text.parse::<f64>() {
+            Ok(number) if is(Class::Number) && number.is_finite() && number >= 0.0 => Ok(Value::Number(number)),
+            _ => Err(None),
+        },
         Shape::Flag => match text {
             "true" if is(Class::Flag) => Ok(Value::Flag(true)),
             "false" if is(Class::Flag) => Ok(Value::Flag(false)),

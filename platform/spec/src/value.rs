@@ -19,6 +19,7 @@ pub(crate) enum WordOrMap {
 pub(crate) enum Value {
     Text(String),
     Whole(u64),
+    Number(f64),
     Flag(bool),
     Duration(Duration),
     Character(u8),
@@ -77,6 +78,13 @@ impl Fields {
         match self.values.get(key) {
             Some(Value::Whole(number)) => Some(*number),
             _ => None,
+        }
+    }
+
+    pub(crate) fn number(&self, key: &str) -> f64 {
+        match self.values.get(key) {
+            Some(Value::Number(number)) => *number,
+            _ => 0.0,
         }
     }
 

@@ -76,7 +76,7 @@ async fn files_are_read_once_in_order_and_again_by_the_same_plan() {
     put(dir.path(), "c", "", 50);
     let mut source = text_source(options(dir.path()));
     let mut state = SourceState::default();
-    let plan = source.plan(&state).await.unwrap().unwrap();
+    let plan = source.plan(&state, &Limit::default()).await.unwrap().unwrap();
     assert_eq!((plan.start["0"], plan.end["0"], names(&plan.notes).len()), (0, 3, 3));
     // A file that grows later is read to the size it had.
     std::fs::write(dir.path().join("a"), "a1\nlater").unwrap();
@@ -88,9 +88,9 @@ async fn files_are_read_once_in_order_and_again_by_the_same_plan() {
     assert_eq!(texts(&read(&mut *restarted, &plan).await.unwrap()), texts(&rows));
 
     state.advance(&plan);
-    assert_eq!(restarted.plan(&state).await.unwrap(), None);
+    assert_eq!(restarted.plan(&state, &Limit::default()).await.unwrap(), None);
     put(dir.path(), "late", "x", 10);
-    let plan = restarted.plan(&state).await.unwrap().unwrap();
+    let plan = restarted.plan(&state, &Limit::default()).await.unwrap().unwrap();
     assert_eq!((plan.start["0"], plan.end["0"]), (3, 4));
     assert_eq!(texts(&read(&mut *restarted, &plan).await.unwrap()), ["x"]);
 }
@@ -109,9 +109,30 @@ async fn an_epoch_takes_no_more_than_it_may() {
         (model::Files { max_bytes_per_trigger: Some(1), ..base.clone() }, vec!["f0"]),
         (base, vec!["f0", "f1", "f2", "f3", "f4"]),
     ] {
-        let plan = text_source(options.clone()).plan(&SourceState::default()).await.unwrap().unwrap();
+        let plan = text_source(options.clone()).plan(&SourceState::default(), &Limit::default()).await.unwrap().unwrap();
         assert_eq!(names(&plan.notes), expected, "{options:?}");
     }
+}
+
+#[tokio::test]
+async fn a_limit_is_in_rows_and_leaves_out_what_came_later() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..5u64 {
+        put(dir.path(), &format!("f{n}"), "12345678\n".repeat(10), n);
+    }
+    let mut source = text_source(model::Files { max_files_per_trigger: Some(4), ..options(dir.path()) });
+    let mut state = SourceState::default();
+    let there = source.plan(&state, &Limit { take: Take::All, until: None }).await.unwrap().unwrap();
+    assert_eq!((there.end["0"], there.more), (5, false));
+    put(dir.path(), "f5", "later", 9);
+    let until = Some(Arc::new(there));
+    for (take, files, more) in [(Take::Rows(1), 1, true), (Take::Rows(25), 2, true), (Take::Usual, 2, false)] {
+        let plan = source.plan(&state, &Limit { take, until: until.clone() }).await.unwrap().unwrap();
+        assert_eq!((plan.end["0"] - plan.start["0"], plan.more), (files, more), "{take:?}");
+        read(&mut *source, &plan).await.unwrap();
+        state.advance(&plan);
+    }
+    assert_eq!(source.plan(&state, &Limit { take: Take::All, until }).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -119,7 +140,7 @@ async fn a_file_that_is_gone_or_shorter_is_lost_data() {
     let dir = tempfile::tempdir().unwrap();
     put(dir.path(), "a", "0123456789", 1);
     let mut source = text_source(options(dir.path()));
-    let plan = source.plan(&SourceState::default()).await.unwrap().unwrap();
+    let plan = source.plan(&SourceState::default(), &Limit::default()).await.unwrap().unwrap();
     put(dir.path(), "a", "01234", 1);
     let error = read(&mut *source, &plan).await.unwrap_err();
     assert!(matches!(&error, SourceError::DataLoss(reason) if reason.contains("/a had 10 bytes")), "{error}");
@@ -135,7 +156,7 @@ async fn a_bad_record_stops_the_epoch_only_where_that_was_chosen() {
     let csv = Format::Csv(Csv { header: true, delimiter: b',', quote: b'"', null_value: None });
     let declared = schema(&[("t", DataType::Utf8), ("n", DataType::Int64)]);
     let mut strict = open_source(options(dir.path()), csv.clone(), declared.clone(), OnBadRecord::Fail);
-    let plan = strict.plan(&SourceState::default()).await.unwrap().unwrap();
+    let plan = strict.plan(&SourceState::default(), &Limit::default()).await.unwrap().unwrap();
     let error = read(&mut *strict, &plan).await.unwrap_err();
     assert!(matches!(&error, SourceError::BadRecord { offset: 2, .. }), "{error}");
     let mut lenient = open_source(options(dir.path()), csv, declared, OnBadRecord::DeadLetter);
@@ -170,7 +191,7 @@ async fn parquet_files_by_name_with_types_widened() {
     let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
     let declared = schema(&[("s", DataType::Utf8), ("n", DataType::Int64), ("t", micros)]);
     let mut source = open_source(options(dir.path()), Format::Parquet, declared, OnBadRecord::Drop);
-    let plan = source.plan(&SourceState::default()).await.unwrap().unwrap();
+    let plan = source.plan(&SourceState::default(), &Limit::default()).await.unwrap().unwrap();
     let rows = read(&mut *source, &plan).await.unwrap();
     assert_eq!(texts(&rows), ["a", "b", "c", "d", "e", "a", "b", "c", "d", "e"]);
     assert_eq!(
@@ -193,7 +214,7 @@ async fn parquet_files_by_name_with_types_widened() {
     put(dir.path(), "f.parquet", parquet_bytes(&fine), 1);
     let micros = schema(&[("t", DataType::Timestamp(TimeUnit::Microsecond, None))]);
     let mut source = open_source(options(dir.path()), Format::Parquet, micros, OnBadRecord::Fail);
-    let plan = source.plan(&SourceState::default()).await.unwrap().unwrap();
+    let plan = source.plan(&SourceState::default(), &Limit::default()).await.unwrap().unwrap();
     assert!(matches!(read(&mut *source, &plan).await, Err(SourceError::BadRecord { .. })));
 }
 
@@ -210,7 +231,7 @@ async fn a_damaged_parquet_file_is_survived_wherever_the_damage_is() {
         put(dir.path(), "a.parquet", &damaged, 1);
         let declared = schema(&[("n", DataType::Int64)]);
         let mut source = open_source(options(dir.path()), Format::Parquet, declared, OnBadRecord::Drop);
-        let plan = source.plan(&SourceState::default()).await.unwrap().unwrap();
+        let plan = source.plan(&SourceState::default(), &Limit::default()).await.unwrap().unwrap();
         read(&mut *source, &plan).await.unwrap_or_else(|error| panic!("byte {at}: {error}"));
     }
 }
@@ -299,7 +320,7 @@ async fn files_are_taken_away_only_when_their_epoch_is_committed() {
         names
     };
     let (mut source, mut state) = (text_source(options.clone()), SourceState::default());
-    let plan = source.plan(&state).await.unwrap().unwrap();
+    let plan = source.plan(&state, &Limit::default()).await.unwrap().unwrap();
     // Acknowledged without a commit, as when another source's epoch was.
     source.ack(&state).await.unwrap();
     read(&mut *source, &plan).await.unwrap();

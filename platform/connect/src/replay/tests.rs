@@ -64,7 +64,7 @@ async fn letters_are_read_beside_what_the_source_has_and_again_by_the_same_plan(
     let mut seen = vec![];
     for more in [true, false] {
         let mut source = crate::source(&spec(Format::Json), context(&store)).unwrap().source;
-        let plan = source.plan(&state).await.unwrap().unwrap();
+        let plan = source.plan(&state, &Limit::default()).await.unwrap().unwrap();
         assert_eq!(plan.more, more);
         let once = read(&mut *source, &plan).await;
         assert_eq!(read(&mut *source, &plan).await, once);
@@ -74,7 +74,7 @@ async fn letters_are_read_beside_what_the_source_has_and_again_by_the_same_plan(
         opened.source = source;
     }
     assert_eq!(seen, [(vec![(0, 1), (0, 10), (2, 12)], vec![1]), (vec![(3, 13)], vec![])]);
-    assert_eq!(opened.source.plan(&state).await.unwrap(), None);
+    assert_eq!(opened.source.plan(&state, &Limit::default()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -86,6 +86,6 @@ async fn a_csv_record_is_read_with_its_files_own_header() {
     replay(&*store, "in", letters).await.unwrap();
     let context = SourceContext { epoch_rows: 10, ..context(&store) };
     let mut source = crate::source(&spec(Format::Csv(csv)), context).unwrap().source;
-    let plan = source.plan(&SourceState::default()).await.unwrap().unwrap();
+    let plan = source.plan(&SourceState::default(), &Limit::default()).await.unwrap().unwrap();
     assert_eq!(read(&mut *source, &plan).await, (vec![(0, 1), (2, 3), (3, 4)], vec![1]));
 }

@@ -74,6 +74,7 @@ impl River {
             layout: "kappa".into(),
             id: "q-1".into(),
             run_id: "r-1".into(),
+            trigger: "default".into(),
             engine,
             reader: Arc::new(reader),
             board: Board::new(Snapshot::default()),
