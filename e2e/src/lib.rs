@@ -36,6 +36,8 @@ mod quickstart;
 #[cfg(test)]
 mod quijote;
 #[cfg(test)]
+mod restarts;
+#[cfg(test)]
 mod retail;
 #[cfg(test)]
 mod source_tests;

@@ -164,6 +164,9 @@ fn a_trigger_is_one_of_three() {
         assert_eq!(ended.status.code(), Some(2), "{trigger}: {}", ended.err);
         assert!(ended.err.contains(said), "{trigger}: {}", ended.err);
     }
+    let bench = Bench::new("sinks: {out: {from: totals, output_mode: complete, console: {}, trigger: {once: true}}}");
+    let ended = bench.river.finish("validate", &[]);
+    assert!(ended.status.code() == Some(2) && ended.err.contains("a deployment is one query"), "{}", ended.err);
     let bench = Bench::new("trigger: {once: true}");
     let plan = bench.river.finish("plan", &[]).ok("a plan");
     assert!(plan.contains("trigger       once"), "{plan}");

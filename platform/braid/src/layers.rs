@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 use braid_connect::{MemoryTable, SourceContext};
 use braid_engine::Reader;
 use braid_kernel::base::{BaseWriter, OnProgress};
-use braid_kernel::ledger::Ledger;
+use braid_kernel::ledger::{Ledger, load};
 use braid_kernel::manifest::{BaseBy, Open};
 use braid_kernel::notices::{DEAD_LETTERS, LATE_ROWS, dead_letters_schema, late_rows_schema};
 use braid_kernel::pressure::Backpressure;
@@ -24,6 +24,7 @@ use crate::failure::Failure;
 use crate::job::DeploymentJob;
 use crate::outlet::Outlet;
 use crate::prepare::{Prepared, output_mode};
+use crate::restarts;
 
 /// Rows in a batch on their way from a source.
 const BATCH_ROWS: usize = 8_192;
@@ -71,6 +72,7 @@ pub async fn layers(
 ) -> Result<Layers, Failure> {
     let deployment = &prepared.deployment;
     let (store, segments) = open_store(prepared)?;
+    restarts::check(prepared, &load(&*store).await.map_err(Failure::environment)?)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let run_id = Uuid::new_v4().to_string();
     let ledger = Ledger::open(store.clone(), clock.clone(), run_id.clone(), opening(prepared))
@@ -137,10 +139,9 @@ fn id(prepared: &Prepared) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
 }
 
-/// What each table is made of: when it changes, what is stored no longer means what the file says.
-fn opening(prepared: &Prepared) -> Open {
+/// What each view is made of: when it changes, what is stored no longer means what the file says.
+pub fn definitions(prepared: &Prepared) -> BTreeMap<String, String> {
     let mut definitions = BTreeMap::new();
-    let mut kinds = BTreeMap::new();
     for (name, view) in prepared.engine.views() {
         let mut definition = view.definition.clone();
         for stream in prepared.deployment.streams.iter().filter(|stream| view.inputs.contains_key(&stream.name)) {
@@ -149,8 +150,14 @@ fn opening(prepared: &Prepared) -> Open {
             }
         }
         definitions.insert(name.clone(), digest(&definition));
-        kinds.insert(name.clone(), view.kind);
     }
+    definitions
+}
+
+fn opening(prepared: &Prepared) -> Open {
+    let mut definitions = definitions(prepared);
+    let views = prepared.engine.views().iter();
+    let mut kinds: BTreeMap<String, TableKind> = views.map(|(name, view)| (name.clone(), view.kind)).collect();
     for (table, definition) in prepared.engine.states() {
         definitions.insert(table.clone(), digest(&definition));
         kinds.insert(table, TableKind::State);
@@ -163,6 +170,7 @@ fn opening(prepared: &Prepared) -> Open {
         deployment: prepared.deployment.name.clone(),
         layout: prepared.deployment.layout.name.clone(),
         definitions,
+        described: restarts::describe(prepared),
         kinds,
     }
 }

@@ -10,6 +10,7 @@ mod outlet;
 mod prepare;
 mod queries;
 mod report;
+mod restarts;
 mod running;
 mod screen;
 mod state;
@@ -27,6 +28,8 @@ use crate::failure::Failure;
 use crate::prepare::prepare;
 use crate::up::{End, Signal};
 
+/// A deployment that does not fit its store is as invalid as one with a mistake in it.
+const REFUSED_CODE: u8 = 2;
 /// What a shell reports for a process that a signal ended.
 const SIGNAL_CODE: u8 = 128;
 
@@ -75,7 +78,12 @@ async fn command(cli: Cli) -> Result<u8, Failure> {
             let schema = serde_json::to_string_pretty(&braid_spec::json_schema()).map_err(Failure::runtime)?;
             println!("{schema}");
         }
-        Command::Plan { target } => print!("{}", report::plan(&prepare(&target, output).await?, output)?),
+        Command::Plan { target } => {
+            let prepared = prepare(&target, output).await?;
+            let seen = restarts::seen(&prepared).await;
+            print!("{}", report::plan(&prepared, &seen, output)?);
+            return Ok(if seen.refused() { REFUSED_CODE } else { 0 });
+        }
         Command::Query { target, sql } => {
             print!("{}", report::query(&prepare(&target, output).await?, &sql, output).await?);
         }

@@ -18,6 +18,7 @@ use crate::cli::Output;
 use crate::failure::Failure;
 use crate::layers::{open_store, reader};
 use crate::prepare::Prepared;
+use crate::restarts::Seen;
 
 /// Answers SQL as of one commit of the store, whether or not something is writing it.
 pub async fn query(prepared: &Prepared, sql: &str, output: Output) -> Result<String, Failure> {
@@ -103,7 +104,7 @@ pub fn written(prepared: &Prepared, manifest: Manifest) -> Result<Manifest, Fail
 }
 
 /// What will run, before it runs.
-pub fn plan(prepared: &Prepared, output: Output) -> Result<String, Failure> {
+pub fn plan(prepared: &Prepared, seen: &Seen, output: Output) -> Result<String, Failure> {
     let deployment = &prepared.deployment;
     let layout = &deployment.layout;
     let log = match layout.log {
@@ -134,6 +135,8 @@ pub fn plan(prepared: &Prepared, output: Output) -> Result<String, Failure> {
                 "plan": prepared.engine.explain(&view.name),
             })).collect::<Vec<_>>(),
             "sinks": deployment.sinks.keys().collect::<Vec<_>>(),
+            "trigger": deployment.trigger.to_string(),
+            "changes": seen.json(),
         }))
         .map_err(Failure::runtime);
     }
@@ -183,6 +186,7 @@ pub fn plan(prepared: &Prepared, output: Output) -> Result<String, Failure> {
         };
         text.push_str(&format!("  {name:<20} {:?} of {} to {to}\n", sink.output_mode, sink.from));
     }
+    text.push_str(&seen.text());
     Ok(text)
 }
 

@@ -163,6 +163,7 @@ impl World {
             deployment: "law".into(),
             layout: format!("{by:?}"),
             definitions: [SUMS, ROWS, FIRSTS, SEEN].map(|table| (table.into(), "1".into())).into(),
+            described: BTreeMap::new(),
             kinds: BTreeMap::from([
                 (SUMS.into(), TableKind::Keyed),
                 (ROWS.into(), TableKind::Append),

@@ -164,6 +164,9 @@ pub struct Manifest {
     pub layout: String,
     /// What each table is made of: a digest of its definition. A change of it is a change of answers.
     pub definitions: BTreeMap<String, String>,
+    /// The deployment as it was last opened, as paths and values: what has changed at the next start is told by it.
+    #[serde(default)]
+    pub described: BTreeMap<String, String>,
     /// How each table gets to a base.
     pub kinds: BTreeMap<String, TableKind>,
     /// The epoch that comes next: all below are committed.
@@ -222,6 +225,9 @@ pub struct Open {
     pub layout: String,
     /// A digest of each table's definition.
     pub definitions: BTreeMap<String, String>,
+    /// The deployment as paths and values.
+    #[serde(default)]
+    pub described: BTreeMap<String, String>,
     /// How each table gets to a base.
     pub kinds: BTreeMap<String, TableKind>,
 }
@@ -297,6 +303,7 @@ impl Manifest {
                 self.deployment = open.deployment.clone();
                 self.layout = open.layout.clone();
                 self.definitions = open.definitions.clone();
+                self.described = open.described.clone();
                 self.kinds = open.kinds.clone();
                 self.tables.retain(|table, _| open.kinds.contains_key(table));
                 for table in open.kinds.keys() {

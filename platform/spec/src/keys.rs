@@ -116,6 +116,17 @@ const MILLIS: Shape = Whole { min: 0, max: i64::MAX as u64 };
 const SOME_TIME: Shape = Duration { min_ms: 1 };
 const SOME_BYTES: Shape = Size { min: 1 };
 
+/// What to do with a key that one would look for in such a map, and that is elsewhere.
+pub(crate) fn elsewhere(what: &str, key: &str) -> Option<&'static str> {
+    match (what, key) {
+        ("a sink", "trigger") => Some(
+            "write `trigger` at the top: a deployment is one query whose epochs feed all sinks, so that they agree; \
+             a sink that should be slower is a deployment of its own",
+        ),
+        _ => None,
+    }
+}
+
 /// The deployment file.
 pub(crate) static DEPLOYMENT: Keys = keys(
     "a deployment",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::columns;
 use crate::diagnostics::{Diagnostic, MISTAKES_MAX};
 use crate::env;
-use crate::keys::{FORMATS, KIND, Keys, Names, Need, Shape};
+use crate::keys::{FORMATS, KIND, Keys, Names, Need, Shape, elsewhere};
 use crate::node::{Class, Entry, Kind, Node, Place, Scalar};
 use crate::source_map::{SourceMap, join};
 use crate::suggest::{did_you_mean, nearest};
@@ -247,6 +247,7 @@ impl Reader<'_> {
                 let mistake = self.map.at(*place, &path, format!("{} has no key {}", keys.what, shown(key, None)));
                 let meant = nearest(key, keys.names());
                 let hint = meant.map(|meant| format!("did you mean `{meant}`?"));
+                let hint = elsewhere(keys.what, key).map(str::to_owned).or(hint);
                 self.mistakes.push(mistake.expected(one_of(keys.names())).hint(hint));
                 // A misspelt key is one mistake: it is not missing too.
                 if let Some(known) = keys.keys.iter().find(|known| Some(known.name) == meant)

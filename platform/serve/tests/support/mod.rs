@@ -87,6 +87,7 @@ impl River {
             deployment: "shop".into(),
             layout: "kappa".into(),
             definitions: BTreeMap::new(),
+            described: BTreeMap::new(),
             kinds: BTreeMap::from([(DEAD_LETTERS.to_owned(), TableKind::Ledger)]),
         };
         for (name, info) in river.state.engine.views() {
