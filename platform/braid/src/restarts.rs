@@ -347,8 +347,10 @@ pub fn changes(prepared: &Prepared, manifest: &Manifest) -> Vec<Change> {
     let before = match manifest.described.is_empty() {
         false => manifest.described.clone(),
         true => {
-            let views =
-                manifest.definitions.iter().filter(|(name, _)| matches!(manifest.kinds.get(*name), Some(TableKind::Keyed | TableKind::Append)));
+            let views = manifest
+                .definitions
+                .iter()
+                .filter(|(name, _)| matches!(manifest.kinds.get(*name), Some(TableKind::Keyed | TableKind::Append)));
             views.map(|(view, digest)| (format!("views.{view}"), format!("#{digest}"))).collect()
         }
     };

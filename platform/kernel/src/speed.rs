@@ -8,7 +8,7 @@ use arrow_array::RecordBatch;
 use futures::StreamExt;
 use tokio::sync::Mutex;
 
-use crate::error::{SourceError, StoreError};
+use crate::error::{JobError, SourceError, StoreError};
 pub use crate::failed::SpeedError;
 use crate::failpoint;
 use crate::ledger::{Ledger, retry};

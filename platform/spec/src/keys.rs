@@ -1,10 +1,11 @@
 //! Every key of a deployment file and of a layout file: its name, type, default and meaning. The parser and the JSON Schema
 //! are both made from these tables, so they cannot differ.
 
+use crate::keys_run;
 use Need::{Default, Must, Optional};
 use Shape::{
-    Address, Character, Columns, Duration, Flag, Format, Group, Many, Named, NamedWords, Number, OneOrMany, Pairs,
-    Partitions, PerPartition, Size, Text, Whole, Word,
+    Address, Character, Columns, Duration, Flag, Format, Group, Many, Named, NamedWords, OneOrMany, Pairs, Partitions,
+    PerPartition, Size, Text, Whole, Word,
 };
 
 /// A key of a map.
@@ -94,11 +95,11 @@ pub(crate) struct Keys {
     pub dotted: bool,
 }
 
-const fn key(name: &'static str, shape: Shape, need: Need, doc: &'static str) -> Key {
+pub(crate) const fn key(name: &'static str, shape: Shape, need: Need, doc: &'static str) -> Key {
     Key { name, shape, need, doc }
 }
 
-const fn keys(what: &'static str, keys: &'static [Key]) -> Keys {
+pub(crate) const fn keys(what: &'static str, keys: &'static [Key]) -> Keys {
     Keys { what, keys, one_of: &[], choice: KIND, dotted: false }
 }
 
@@ -111,21 +112,10 @@ impl Keys {
     }
 }
 
-const WHOLE: Shape = Whole { min: 1, max: i64::MAX as u64 };
+pub(crate) const WHOLE: Shape = Whole { min: 1, max: i64::MAX as u64 };
 const MILLIS: Shape = Whole { min: 0, max: i64::MAX as u64 };
-const SOME_TIME: Shape = Duration { min_ms: 1 };
+pub(crate) const SOME_TIME: Shape = Duration { min_ms: 1 };
 const SOME_BYTES: Shape = Size { min: 1 };
-
-/// What to do with a key that one would look for in such a map, and that is elsewhere.
-pub(crate) fn elsewhere(what: &str, key: &str) -> Option<&'static str> {
-    match (what, key) {
-        ("a sink", "trigger") => Some(
-            "write `trigger` at the top: a deployment is one query whose epochs feed all sinks, so that they agree; \
-             a sink that should be slower is a deployment of its own",
-        ),
-        _ => None,
-    }
-}
 
 /// The deployment file.
 pub(crate) static DEPLOYMENT: Keys = keys(
@@ -160,74 +150,27 @@ pub(crate) static DEPLOYMENT: Keys = keys(
         key("serving", Group(&SERVING), Optional, "What is listened on."),
         key(
             "trigger",
-            Group(&TRIGGER),
+            Group(&keys_run::TRIGGER),
             Optional,
             "When epochs run. As soon as there are rows if it is not given, no faster than the layout's `speed.epoch.every`.",
         ),
         key(
             "backpressure",
-            Group(&BACKPRESSURE),
+            Group(&keys_run::BACKPRESSURE),
             Optional,
             "The intake follows what is processed in an epoch's time, by a PID controller as in Spark.",
         ),
-        key("restart", Group(&RESTART), Optional, "What happens when the query fails while `braid up` runs it."),
+        key(
+            "restart",
+            Group(&keys_run::RESTART),
+            Optional,
+            "What happens when the query fails while `braid up` runs it.",
+        ),
     ],
 );
 
 /// The kinds of sources.
 pub(crate) const SOURCE_KINDS: &[&str] = &["files", "kafka", "socket", "http", "rate", "rate_micro_batch"];
-
-static BACKPRESSURE: Keys = keys(
-    "back-pressure",
-    &[
-        key("enabled", Flag, Default("false"), "Whether it is on."),
-        key("initial_rate", WHOLE, Optional, "Rows a second of each source until there is an estimate."),
-        key("min_rate", WHOLE, Default("100"), "Never less, in rows a second of each source."),
-        key("proportional", Number, Default("1.0"), "The weight of the last rate's distance from what was processed."),
-        key("integral", Number, Default("0.2"), "The weight of what came due while an epoch was late."),
-        key("derived", Number, Default("0.0"), "The weight of the distance's change."),
-    ],
-);
-
-static RESTART: Keys = keys(
-    "restarts",
-    &[
-        key(
-            "max_attempts",
-            Whole { min: 0, max: 1_000_000 },
-            Default("3"),
-            "How often a failed query starts again before `braid up` gives up. Epochs committed in between begin the count anew.",
-        ),
-        key("backoff_min", SOME_TIME, Default("1s"), "The wait before the first restart. It doubles with each."),
-        key("backoff_max", SOME_TIME, Default("1m"), "The longest wait."),
-    ],
-);
-
-static TRIGGER: Keys = Keys {
-    what: "a trigger",
-    keys: &[
-        key(
-            "processing_time",
-            Duration { min_ms: 0 },
-            Optional,
-            "An epoch at each whole multiple of this interval; rows that wait, wait for it. `0s` is as fast as it goes.",
-        ),
-        key(
-            "once",
-            Flag,
-            Optional,
-            "One epoch of everything that is there, whatever limits say; then a base, and the end.",
-        ),
-        key(
-            "available_now",
-            Flag,
-            Optional,
-            "What is there at the start, in as many epochs as the limits make of it; then a base, and the end.",
-        ),
-    ],
-    one_of: &["processing_time", "once", "available_now"],
-    dotted: false,
-};
 
 static SOURCE: Keys = Keys {
     what: "a source",

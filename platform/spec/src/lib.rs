@@ -15,6 +15,7 @@ mod diagnostics;
 mod env;
 mod json_schema;
 mod keys;
+mod keys_run;
 mod layout;
 pub mod model;
 mod node;

@@ -109,7 +109,8 @@ async fn an_epoch_takes_no_more_than_it_may() {
         (model::Files { max_bytes_per_trigger: Some(1), ..base.clone() }, vec!["f0"]),
         (base, vec!["f0", "f1", "f2", "f3", "f4"]),
     ] {
-        let plan = text_source(options.clone()).plan(&SourceState::default(), &Limit::default()).await.unwrap().unwrap();
+        let plan =
+            text_source(options.clone()).plan(&SourceState::default(), &Limit::default()).await.unwrap().unwrap();
         assert_eq!(names(&plan.notes), expected, "{options:?}");
     }
 }
