@@ -127,6 +127,7 @@ pub fn plan(prepared: &Prepared, seen: &Seen, output: Output) -> Result<String, 
             "views": views.iter().map(|view| json!({
                 "name": view.name,
                 "state": state(view.kind),
+                "remembers": view.states,
                 "keys": view.keys,
                 "reads": view.inputs,
                 "columns": view.schema.fields().iter()
@@ -164,7 +165,11 @@ pub fn plan(prepared: &Prepared, seen: &Seen, output: Output) -> Result<String, 
     }
     for stream in &deployment.streams {
         let plugins = if stream.apply.is_empty() { "as they are".into() } else { stream.apply.join(", then ") };
-        text.push_str(&format!("  {:<20} {}, {plugins}\n", stream.name, stream.from.join(" and ")));
+        let unique = match &stream.drop_duplicates {
+            Some(_) => format!(", the first of equal rows (remembers {}.seen)", stream.name),
+            None => String::new(),
+        };
+        text.push_str(&format!("  {:<20} {}, {plugins}{unique}\n", stream.name, stream.from.join(" and ")));
     }
     text.push_str("\nviews\n");
     for view in views {
