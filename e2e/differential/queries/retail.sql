@@ -14,6 +14,6 @@ SELECT hour(InvoiceDate) AS h, dayofweek(InvoiceDate) AS d, count(*) AS n FROM r
 -- cancelled needs=retail
 SELECT Country, count(*) FILTER (WHERE InvoiceNo LIKE 'C%') AS c, min(UnitPrice) AS l, max(UnitPrice) AS m FROM retail GROUP BY Country HAVING count(*) > 100
 -- spread needs=retail
-SELECT Country, var_pop(Quantity) AS v, min(InvoiceDate) AS f, max(InvoiceDate) AS l FROM retail GROUP BY Country
+SELECT Country, round(var_pop(Quantity), 2) AS v, min(InvoiceDate) AS f, max(InvoiceDate) AS l FROM retail GROUP BY Country
 -- words needs=retail
 SELECT word, count(*) AS n FROM (SELECT explode(split(lower(Description), ' ')) AS word FROM retail) GROUP BY word ORDER BY n DESC, word LIMIT 30
