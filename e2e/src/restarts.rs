@@ -141,6 +141,13 @@ const EXAMPLES: &[Example] = &[
     ),
     ("streams.*.from", "any", "streams.clean.from", "clean: {from: hits", "twin: {from: hits}\n  clean: {from: twin"),
     ("streams.*.apply", "any", "streams.clean.apply", "apply: [anonymise]", "apply: []"),
+    (
+        "streams.*.drop_duplicates",
+        "any",
+        "streams.clean.drop_duplicates",
+        "apply: [anonymise]}",
+        "apply: [anonymise], drop_duplicates: {columns: [path]}}",
+    ),
     ("views.*", "added", "views.fresh", "views:", "views:\n  fresh: {sql: SELECT path FROM hits}"),
     (
         "views.*",
@@ -167,7 +174,7 @@ fn plain() -> String {
 
 /// Whether a row is about plugins.
 fn of_plugins(row: &str) -> bool {
-    row.starts_with("plugins.") || row == "streams.*.apply"
+    row.starts_with("plugins.") || row == "streams.*.apply" || row == "streams.*.drop_duplicates"
 }
 
 /// The row that needs a crash to be seen.

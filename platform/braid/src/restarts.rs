@@ -138,6 +138,7 @@ pub const RULES: &[Rule] = &[
     Rule("plugins.*.on_error", Changed, Taken, "holds for records from now on"),
     Rule("streams.*.from", Any, Refused, "views that read it were made of the other rows"),
     Rule("streams.*.apply", Any, Refused, "views that read it were made by the other plugins, or other bytes of them"),
+    Rule("streams.*.drop_duplicates", Any, Refused, "views that read it were made of the other rows"),
     Rule("views.*", Added, Refused, "the store has no past for it; name another `store:` to compute it from the start"),
     Rule("views.*", Removed, Taken, "its rows leave the store; should it come back, it is new"),
     Rule(
@@ -241,6 +242,9 @@ pub fn describe(prepared: &Prepared) -> BTreeMap<String, String> {
         let applied = stream.apply.iter().filter_map(|name| prepared.plugins.get(name));
         let bytes: Vec<&str> = applied.map(|plugin| plugin.digest()).collect();
         put(format!("streams.{}.apply", stream.name), digest(&format!("{:?} {bytes:?}", stream.apply)));
+        if let Some(unique) = &stream.drop_duplicates {
+            put(format!("streams.{}.drop_duplicates", stream.name), format!("{unique:?}"));
+        }
     }
     for (name, definition) in definitions(prepared) {
         put(format!("views.{name}"), format!("#{definition}"));
