@@ -42,6 +42,8 @@ mod retail;
 #[cfg(test)]
 mod source_tests;
 #[cfg(test)]
+mod state;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod triggers;

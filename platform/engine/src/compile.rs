@@ -30,7 +30,7 @@ use crate::unique::{Forget, UniqueSpec};
 use crate::upper::Upper;
 
 /// Counts changes of what states mean. A change of it is a change of every view's definition.
-const STATE_VERSION: u32 = 1;
+const STATE_VERSION: u32 = 2;
 
 /// A compiled view.
 #[derive(Debug)]

@@ -152,7 +152,10 @@ impl Machine {
     /// Takes the epoch's rows of each input, of which none is late (states, in the case of groups); gives rows out.
     pub fn run(&mut self, stage: &Stage, inputs: Vec<Vec<RecordBatch>>, bounds: Bounds) -> Result<Vec<RecordBatch>> {
         match (self, &stage.operator) {
-            (Self::Unique(unique), Operator::Unique(spec)) => unique.run(spec, inputs.concat(), bounds),
+            (Self::Unique(unique), Operator::Unique(spec)) => {
+                let first = unique.run(spec, inputs.concat(), bounds)?;
+                first.into_iter().map(|batch| crate::leaf::conform(batch, &stage.schema)).collect()
+            }
             (Self::Join(join), Operator::Join(spec)) => join.run(spec, inputs, bounds),
             (Self::Closing(store), Operator::Closing { aggregation, lag, .. }) => {
                 let bounds = bounds.behind(*lag);

@@ -12,7 +12,11 @@ use super::{at, batch_of, block_on, catalog, sorted};
 use crate::catalog::{DropDuplicates, EventTime};
 use crate::{Engine, EngineJob};
 
-const VIEWS: [(&str, &str); 7] = [
+const VIEWS: [(&str, &str); 8] = [
+    (
+        "distinct",
+        "SELECT w, count(*) AS names FROM (SELECT DISTINCT window(at, '10 seconds') AS w, name FROM events) GROUP BY w",
+    ),
     (
         "inner_join",
         "SELECT e.name AS a, e.at AS t, o.n AS n FROM events e JOIN other o ON e.name = o.name AND o.at BETWEEN e.at AND e.at + INTERVAL 5 SECONDS",
