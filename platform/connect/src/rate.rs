@@ -112,6 +112,7 @@ impl Source for Rate {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use braid_kernel::Take;

@@ -268,7 +268,7 @@ fn names(notes: &BTreeMap<String, Value>) -> Vec<String> {
 
 /// Plans and commits, and says which files were taken.
 async fn epoch(source: &mut dyn Source, state: &mut SourceState) -> Vec<String> {
-    let Some(plan) = source.plan(state).await.unwrap() else { return vec![] };
+    let Some(plan) = source.plan(state, &Limit::default()).await.unwrap() else { return vec![] };
     read(source, &plan).await.unwrap();
     state.advance(&plan);
     source.ack(state).await.unwrap();
