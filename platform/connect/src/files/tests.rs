@@ -118,8 +118,9 @@ async fn an_epoch_takes_no_more_than_it_may() {
 #[tokio::test]
 async fn a_limit_is_in_rows_and_leaves_out_what_came_later() {
     let dir = tempfile::tempdir().unwrap();
+    // One file is less than a row is guessed to be, two are more.
     for n in 0..5u64 {
-        put(dir.path(), &format!("f{n}"), "12345678\n".repeat(10), n);
+        put(dir.path(), &format!("f{n}"), "12345678\n".repeat(20), n);
     }
     let mut source = text_source(model::Files { max_files_per_trigger: Some(4), ..options(dir.path()) });
     let mut state = SourceState::default();
@@ -127,7 +128,7 @@ async fn a_limit_is_in_rows_and_leaves_out_what_came_later() {
     assert_eq!((there.end["0"], there.more), (5, false));
     put(dir.path(), "f5", "later", 9);
     let until = Some(Arc::new(there));
-    for (take, files, more) in [(Take::Rows(1), 1, true), (Take::Rows(25), 2, true), (Take::Usual, 2, false)] {
+    for (take, files, more) in [(Take::Rows(1), 1, true), (Take::Rows(45), 2, true), (Take::Usual, 2, false)] {
         let plan = source.plan(&state, &Limit { take, until: until.clone() }).await.unwrap().unwrap();
         assert_eq!((plan.end["0"] - plan.start["0"], plan.more), (files, more), "{take:?}");
         read(&mut *source, &plan).await.unwrap();
