@@ -31,9 +31,12 @@ tables:
   more: {file: {path: "${HERE}/names.csv"}, format: csv, schema: {ip: string, name: string}}
 plugins:
   anonymise: {component: plugins/anonymise/anonymise.wasm, limits: {time: 10s}}
+  counter: {component: plugins/running_count/running_count.wasm, limits: {time: 12s}}
 streams:
   clean: {from: hits, apply: [anonymise]}
+  counted: {from: hits, transform_with_state: {plugin: counter, key: path}}
 views:
+  counts: {sql: "SELECT key, max(count) AS n FROM counted GROUP BY key"}
   networks: {sql: "SELECT ip AS network, count(*) AS n FROM clean GROUP BY ip"}
   named: {sql: "SELECT h.path, t.name FROM hits h JOIN names t ON h.ip = t.ip"}
 sinks:
@@ -147,6 +150,13 @@ const EXAMPLES: &[Example] = &[
         "streams.clean.drop_duplicates",
         "apply: [anonymise]}",
         "apply: [anonymise], drop_duplicates: {columns: [path]}}",
+    ),
+    (
+        "streams.*.transform_with_state",
+        "any",
+        "streams.counted.transform_with_state",
+        "key: path}}",
+        "key: [path], time_mode: processing_time}}",
     ),
     ("views.*", "added", "views.fresh", "views:", "views:\n  fresh: {sql: SELECT path FROM hits}"),
     (

@@ -8,21 +8,27 @@ use arrow::compute::max;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType};
 use arrow::json::LineDelimitedWriter;
 use async_trait::async_trait;
-use braid_engine::EngineJob;
-use braid_kernel::{BadRecord, Contribution, Job, JobError, Rows};
-use braid_spec::model::{OnPluginError, Stream};
+use braid_engine::{EngineJob, Failed};
+use braid_kernel::{BadRecord, Contribution, EpochStart, Job, JobError, Rows};
+use braid_spec::model::{Deployment, OnPluginError, Stream};
 use braid_wasm_host::Applier;
 
+use crate::position::{self, Position};
 use crate::prepare::Prepared;
 
 /// So many late rows of one view are kept in one epoch; more are counted.
 const LATE_ROWS_KEPT_MAX: usize = 10_000;
 
-/// One plugin on its way, with what to do about its failures.
-struct Step {
+/// A plugin, and what to do about its failures.
+struct User {
     plugin: String,
-    applier: Applier,
     on_error: OnPluginError,
+}
+
+/// One plugin on its way.
+struct Step {
+    user: User,
+    applier: Applier,
 }
 
 /// A stream: what it reads, and the plugins in order.
@@ -37,6 +43,8 @@ pub struct DeploymentJob {
     /// The inputs that some view reads.
     read: Vec<String>,
     pipes: Vec<Pipe>,
+    /// Per stream with state its plugin.
+    keyed: BTreeMap<String, User>,
     event_time: BTreeMap<String, String>,
     event_time_max: BTreeMap<String, i64>,
     contribution: Contribution,
@@ -53,7 +61,7 @@ impl DeploymentJob {
             for name in &stream.apply {
                 let applier = prepared.plugins[name].applier(&schema).map_err(bug)?;
                 schema = applier.output_schema().clone();
-                steps.push(Step { plugin: name.clone(), applier, on_error: deployment.plugins[name].on_error });
+                steps.push(Step { user: User::of(deployment, name), applier });
             }
             pipes.push(Pipe { stream: stream.clone(), steps });
         }
@@ -61,6 +69,10 @@ impl DeploymentJob {
             engine: prepared.engine.job()?,
             read: prepared.engine.views().values().flat_map(|view| view.inputs.keys().cloned()).collect(),
             pipes,
+            keyed: (deployment.streams.iter())
+                .filter_map(|stream| Some((stream.name.clone(), stream.transform_with_state.as_ref()?)))
+                .map(|(stream, keyed)| (stream, User::of(deployment, &keyed.plugin)))
+                .collect(),
             event_time: deployment
                 .sources
                 .iter()
@@ -74,10 +86,10 @@ impl DeploymentJob {
 
 #[async_trait]
 impl Job for DeploymentJob {
-    fn begin(&mut self, epoch: u64, late_before: Option<i64>) {
+    fn begin(&mut self, start: EpochStart) {
         self.contribution = Contribution::default();
         self.event_time_max.clear();
-        self.engine.begin(epoch, late_before);
+        self.engine.begin(start);
     }
 
     async fn feed(&mut self, source: &str, rows: Rows) -> Result<(), JobError> {
@@ -99,7 +111,11 @@ impl Job for DeploymentJob {
                     rows = step.apply(source, rows, &mut self.contribution)?;
                 }
                 if self.read.contains(&pipe.stream.name) {
-                    self.engine.feed(&pipe.stream.name, &rows.batch).await?;
+                    let batch = match self.keyed.contains_key(&pipe.stream.name) {
+                        true => &position::given(source, &rows)?,
+                        false => &rows.batch,
+                    };
+                    self.engine.feed(&pipe.stream.name, batch).await?;
                 }
                 flowing.push((&pipe.stream.name, rows));
             }
@@ -118,6 +134,12 @@ impl Job for DeploymentJob {
         let result = self.engine.finish(final_before).await?;
         let mut contribution = std::mem::take(&mut self.contribution);
         contribution.deltas = result.deltas;
+        for (stream, failed) in result.failed {
+            for Failed { row, reason } in failed {
+                let (row, position) = position::taken(&row);
+                self.keyed[&stream].note(position, &row, reason, &mut contribution)?;
+            }
+        }
         for (view, batches) in result.late {
             contribution.late.insert(view, json_rows(&batches, LATE_ROWS_KEPT_MAX)?);
         }
@@ -127,30 +149,49 @@ impl Job for DeploymentJob {
     fn restore(&mut self, table: &str, rows: &[RecordBatch]) -> Result<(), JobError> {
         self.engine.restore(table, rows)
     }
+
+    fn wakes_at(&self) -> Option<i64> {
+        self.engine.wakes_at()
+    }
 }
 
 impl Step {
     /// One crossing of the sandbox. Records on which the plugin fails leave the stream here.
     fn apply(&mut self, source: &str, rows: Rows, contribution: &mut Contribution) -> Result<Rows, JobError> {
         let applied = self.applier.apply(&rows.batch).map_err(bug)?;
-        for failed in &applied.failed {
-            let reason = format!("plugin `{}`: {}", self.plugin, failed.reason);
-            match self.on_error {
-                OnPluginError::Fail => {
-                    return Err(JobError::Plugin { plugin: self.plugin.clone(), reason: failed.reason.clone() });
-                }
-                OnPluginError::Skip => *contribution.skipped.entry(source.to_string()).or_default() += 1,
-                OnPluginError::DeadLetter => {
-                    let row = json_rows(&[rows.batch.slice(failed.row, 1)], 1)?.pop().unwrap_or_default();
-                    // A row that an earlier plugin made has the position of none; its batch's first stands for it.
-                    let at = failed.row.min(rows.offsets.len().saturating_sub(1));
-                    let offset = if rows.offsets.is_empty() { -1 } else { rows.offsets.value(at) };
-                    let bad = BadRecord::new(rows.partition.clone(), offset, reason, row.as_bytes());
-                    contribution.bad.entry(source.to_string()).or_default().push(bad);
-                }
-            }
+        for failed in applied.failed {
+            let position = Position::of(source, &rows, failed.row);
+            self.user.note(position, &rows.batch.slice(failed.row, 1), failed.reason, contribution)?;
         }
         Ok(Rows { batch: applied.batch, ..rows })
+    }
+}
+
+impl User {
+    fn of(deployment: &Deployment, plugin: &str) -> Self {
+        Self { plugin: plugin.to_owned(), on_error: deployment.plugins[plugin].on_error }
+    }
+
+    /// Does what the deployment says about a row on which the plugin failed.
+    fn note(
+        &self,
+        position: Position,
+        row: &RecordBatch,
+        reason: String,
+        contribution: &mut Contribution,
+    ) -> Result<(), JobError> {
+        let Position { source, partition, offset } = position;
+        match self.on_error {
+            OnPluginError::Fail => return Err(JobError::Plugin { plugin: self.plugin.clone(), reason }),
+            OnPluginError::Skip => *contribution.skipped.entry(source).or_default() += 1,
+            OnPluginError::DeadLetter => {
+                let row = json_rows(std::slice::from_ref(row), 1)?.pop().unwrap_or_default();
+                let reason = format!("plugin `{}`: {reason}", self.plugin);
+                let bad = BadRecord::new(partition, offset, reason, row.as_bytes());
+                contribution.bad.entry(source).or_default().push(bad);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,15 +1,20 @@
 //! From a file's path to a deployment that can run: its YAML, its plugins and its queries, with every mistake found.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-use braid_engine::{Catalog, DropDuplicates, Engine, EventTime, Input, OutputMode, StaticInput};
+use arrow::datatypes::{DataType, SchemaRef};
+use braid_engine::{
+    Catalog, DropDuplicates, Engine, EventTime, Gate, Input, OutputMode, StaticInput, TimeMode, TransformWithState,
+};
+use braid_kernel::keyed::KeyedCode;
 use braid_spec::model::{self, Deployment};
 use braid_spec::{Diagnostics, LoadOptions, SourceMap};
 use braid_wasm_host::Plugin;
 
 use crate::cli::{Output, Target};
 use crate::failure::Failure;
+use crate::position;
 
 /// A deployment whose parts fit together.
 pub struct Prepared {
@@ -104,7 +109,7 @@ fn inputs(
                 column: watermark.event_time.clone(),
                 delay_ms: watermark.delay.as_millis() as i64,
             });
-            (name.clone(), Input { schema: source.schema.clone(), watermark, unique: None })
+            (name.clone(), Input { schema: source.schema.clone(), watermark, gate: None })
         })
         .collect();
     for stream in &deployment.streams {
@@ -135,13 +140,75 @@ fn inputs(
             }
         }
         let watermark = watermark.filter(|watermark| schema.field_with_name(&watermark.column).is_ok());
-        let unique = stream.drop_duplicates.as_ref().map(|unique| DropDuplicates {
-            columns: unique.columns.clone(),
-            within_watermark: unique.within_watermark,
-        });
-        inputs.insert(stream.name.clone(), Input { schema, watermark, unique });
+        let input = if let Some(unique) = &stream.drop_duplicates {
+            let unique = DropDuplicates { columns: unique.columns.clone(), within_watermark: unique.within_watermark };
+            Input { schema, watermark, gate: Some(Gate::Unique(unique)) }
+        } else if let Some(keyed) = &stream.transform_with_state {
+            let Some(plugin) = plugins.get(&keyed.plugin) else { continue };
+            let initial = keyed.initial_state.as_ref().and_then(|table| deployment.tables.get(table));
+            match transform_with_state(keyed, plugin, schema, watermark, initial) {
+                Ok(input) => input,
+                Err((key, message, hint)) => {
+                    let path = format!("streams.{}.transform_with_state.{key}", stream.name);
+                    mistakes.list.push(map.diagnostic(&path, None, message, hint));
+                    continue;
+                }
+            }
+        } else {
+            Input { schema, watermark, gate: None }
+        };
+        inputs.insert(stream.name.clone(), input);
     }
     inputs
+}
+
+/// The input that user code makes of rows; or the key that is wrong, why, and what to do.
+fn transform_with_state(
+    keyed: &model::TransformWithState,
+    plugin: &Plugin,
+    schema: SchemaRef,
+    watermark: Option<EventTime>,
+    initial: Option<&model::StaticTable>,
+) -> Result<Input, (&'static str, String, Option<String>)> {
+    for column in &keyed.key {
+        let tables = initial.map(|table| (&table.schema, "the table of initial states"));
+        for (of, what) in [(&schema, "the stream")].into_iter().chain(tables) {
+            if of.field_with_name(column).is_err() {
+                return Err(("key", format!("there is no column `{column}` in {what}: {}", columns(of)), None));
+            }
+        }
+    }
+    let code = plugin.keyed(&schema, &keyed.key, initial.map(|table| &table.schema));
+    let code = code.map_err(|error| ("plugin", error.to_string(), None))?;
+    let output = code.program().output.clone();
+    let after = match (&keyed.event_time, &watermark) {
+        (None, _) => None,
+        (Some(column), Some(watermark)) => {
+            if !output.field_with_name(column).is_ok_and(|field| matches!(field.data_type(), DataType::Timestamp(_, _)))
+            {
+                let message = format!("the plugin gives no timestamp `{column}` out, but {}", columns(&output));
+                return Err(("event_time", message, None));
+            }
+            Some(EventTime { column: column.clone(), delay_ms: watermark.delay_ms })
+        }
+        (Some(_), None) => {
+            let hint = "declare a watermark on the source, or leave `event_time` out";
+            return Err(("event_time", "the stream has no event time".into(), Some(hint.into())));
+        }
+    };
+    let gate = TransformWithState {
+        code: Arc::new(code),
+        schema: position::with_columns(&schema),
+        watermark,
+        keys: keyed.key.clone(),
+        time_mode: match keyed.time_mode {
+            model::TimeMode::None => TimeMode::None,
+            model::TimeMode::EventTime => TimeMode::EventTime,
+            model::TimeMode::ProcessingTime => TimeMode::ProcessingTime,
+        },
+        initial: keyed.initial_state.clone(),
+    };
+    Ok(Input { schema: output, watermark: after, gate: Some(Gate::Keyed(Box::new(gate))) })
 }
 
 fn columns(schema: &SchemaRef) -> String {

@@ -165,11 +165,19 @@ pub fn plan(prepared: &Prepared, seen: &Seen, output: Output) -> Result<String, 
     }
     for stream in &deployment.streams {
         let plugins = if stream.apply.is_empty() { "as they are".into() } else { stream.apply.join(", then ") };
-        let unique = match &stream.drop_duplicates {
-            Some(_) => format!(", the first of equal rows (remembers {}.seen)", stream.name),
-            None => String::new(),
+        let prefix = format!("{}.", stream.name);
+        let states = prepared.engine.states();
+        let states: Vec<&str> = states.keys().filter(|name| name.starts_with(&prefix)).map(String::as_str).collect();
+        let then = match (&stream.drop_duplicates, &stream.transform_with_state) {
+            (Some(_), _) => ", the first of equal rows".to_owned(),
+            (None, Some(keyed)) => format!(", then {} by {}", keyed.plugin, keyed.key.join(" and ")),
+            (None, None) => String::new(),
         };
-        text.push_str(&format!("  {:<20} {}, {plugins}{unique}\n", stream.name, stream.from.join(" and ")));
+        let remembers = match states.as_slice() {
+            [] => String::new(),
+            states => format!(" (remembers {})", states.join(", ")),
+        };
+        text.push_str(&format!("  {:<20} {}, {plugins}{then}{remembers}\n", stream.name, stream.from.join(" and ")));
     }
     text.push_str("\nviews\n");
     for view in views {

@@ -139,6 +139,12 @@ pub const RULES: &[Rule] = &[
     Rule("streams.*.from", Any, Refused, "views that read it were made of the other rows"),
     Rule("streams.*.apply", Any, Refused, "views that read it were made by the other plugins, or other bytes of them"),
     Rule("streams.*.drop_duplicates", Any, Refused, "views that read it were made of the other rows"),
+    Rule(
+        "streams.*.transform_with_state",
+        Any,
+        Refused,
+        "views that read it were made by the other plugin, or other bytes of it",
+    ),
     Rule("views.*", Added, Refused, "the store has no past for it; name another `store:` to compute it from the start"),
     Rule("views.*", Removed, Taken, "its rows leave the store; should it come back, it is new"),
     Rule(
@@ -244,6 +250,10 @@ pub fn describe(prepared: &Prepared) -> BTreeMap<String, String> {
         put(format!("streams.{}.apply", stream.name), digest(&format!("{:?} {bytes:?}", stream.apply)));
         if let Some(unique) = &stream.drop_duplicates {
             put(format!("streams.{}.drop_duplicates", stream.name), format!("{unique:?}"));
+        }
+        if let Some(keyed) = &stream.transform_with_state {
+            let bytes = prepared.plugins.get(&keyed.plugin).map(|plugin| plugin.digest());
+            put(format!("streams.{}.transform_with_state", stream.name), digest(&format!("{keyed:?} {bytes:?}")));
         }
     }
     for (name, definition) in definitions(prepared) {

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use braid_kernel::keyed::KeyedCode;
 use braid_kernel::{JobError, StoreError, TableKind};
+
+use crate::keyed::TimeMode;
 
 /// Everything that SQL can name.
 #[derive(Debug, Clone, Default)]
@@ -25,8 +29,34 @@ pub struct Input {
     pub schema: SchemaRef,
     /// Its event time, if it has one.
     pub watermark: Option<EventTime>,
-    /// Whether only the first of equal rows passes, and which are equal.
-    pub unique: Option<DropDuplicates>,
+    /// What its rows pass before any view reads them.
+    pub gate: Option<Gate>,
+}
+
+/// What rows of an input pass before any view reads them.
+#[derive(Debug, Clone)]
+pub enum Gate {
+    /// Only the first of equal rows passes.
+    Unique(DropDuplicates),
+    /// User code with a memory for each key makes other rows of them.
+    Keyed(Box<TransformWithState>),
+}
+
+/// User code with a memory for each key.
+#[derive(Debug, Clone)]
+pub struct TransformWithState {
+    /// The code. Its output is the input's schema.
+    pub code: Arc<dyn KeyedCode>,
+    /// The columns of the rows that go in.
+    pub schema: SchemaRef,
+    /// Their event time, if they have one.
+    pub watermark: Option<EventTime>,
+    /// The columns that make the key.
+    pub keys: Vec<String>,
+    /// By which clock timers go.
+    pub time_mode: TimeMode,
+    /// The table of initial states, with the same key columns.
+    pub initial: Option<String>,
 }
 
 /// Which rows of an input are the same; only the first passes.

@@ -7,26 +7,25 @@ use arrow::datatypes::{DataType, SchemaRef};
 use braid_kernel::TableKind;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
-use datafusion::common::{DataFusionError, Result, TableReference, internal_err};
-use datafusion::datasource::provider_as_source;
+use datafusion::common::{Result, TableReference, internal_err};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode};
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::prelude::SessionContext;
 
-use crate::catalog::{Catalog, CompileError, DropDuplicates, Input, ViewInfo};
+use crate::catalog::{Catalog, CompileError, ViewInfo};
 use crate::engine::conform_by_name;
 use crate::event_time::{self, Kind, Time, Times};
 use crate::functions::session;
+use crate::gates;
 use crate::groups::{Aggregation, Inputs, WindowKey};
 use crate::leaf::{LeafTable, StaticTable, Statics, leaves, lowered, nullable};
 use crate::split::{self, Refusal};
-use crate::sql::{self, Names, Parsed, did_you_mean};
-use crate::stage::{Machine, Operator, Stage, StageInput, TimeColumn};
+use crate::sql::{self, Names, Parsed};
+use crate::stage::{Machine, Stage};
 use crate::stages::Stages;
-use crate::unique::{Forget, UniqueSpec};
 use crate::upper::Upper;
 
 /// Counts changes of what states mean. A change of it is a change of every view's definition.
@@ -62,7 +61,7 @@ pub struct Keyed {
 pub struct Compiled {
     /// The views by name.
     pub views: BTreeMap<String, Arc<View>>,
-    /// Per input the operator that lets its first rows pass.
+    /// Per input the operator that its rows pass before any view reads them.
     pub gates: BTreeMap<String, Arc<Stage>>,
     /// The session with all tables, for planning again.
     pub session: SessionState,
@@ -160,7 +159,7 @@ pub async fn compile(catalog: Catalog) -> std::result::Result<Compiled, Vec<Comp
     }
     let mut gates = BTreeMap::new();
     for (name, input) in &catalog.inputs {
-        match input.unique.as_ref().map(|unique| gate(name, input, unique)) {
+        match input.gate.as_ref().map(|gate| gates::compile(name, input, gate, &catalog.statics)) {
             Some(Ok(stage)) => {
                 gates.insert(name.clone(), Arc::new(stage));
             }
@@ -279,54 +278,6 @@ fn times(catalog: &Catalog) -> Times {
         (name.to_lowercase(), BTreeMap::from([(column.to_lowercase(), time)]))
     });
     times.collect()
-}
-
-/// The operator that lets an input's first rows pass.
-fn gate(name: &str, input: &Input, unique: &DropDuplicates) -> std::result::Result<Stage, CompileError> {
-    let error =
-        |message: String, hint: Option<String>| CompileError { view: name.into(), position: None, message, hint };
-    let fields = input.schema.fields();
-    let find = |column: &String| {
-        fields.iter().position(|field| field.name() == column).ok_or_else(|| {
-            let hint = did_you_mean(column, fields.iter().map(|field| field.name()));
-            error(format!("drop_duplicates: there is no column `{column}`"), hint)
-        })
-    };
-    let keys = match unique.columns.is_empty() {
-        true => (0..fields.len()).collect(),
-        false => unique.columns.iter().map(find).collect::<std::result::Result<Vec<_>, _>>()?,
-    };
-    let time = match &input.watermark {
-        Some(watermark) => {
-            Some((TimeColumn { index: find(&watermark.column)?, kind: Kind::Instant, lag: 0 }, watermark))
-        }
-        None => None,
-    };
-    let forget = match (unique.within_watermark, time) {
-        (true, Some((time, watermark))) => Forget::After(time, watermark.delay_ms.saturating_mul(1_000)),
-        (true, None) => {
-            let hint = "declare a watermark on the source, or leave within_watermark out";
-            return Err(error("drop_duplicates within_watermark needs a watermark".into(), Some(hint.into())));
-        }
-        (false, Some((time, _))) if keys.contains(&time.index) => Forget::AtItsTime(time),
-        (false, _) => Forget::Never,
-    };
-    let planned = |error_: DataFusionError| error(error_.strip_backtrace(), None);
-    let schema = lowered(&nullable(&input.schema));
-    let source = provider_as_source(Arc::new(LeafTable::new(name, schema.clone())));
-    let plan = LogicalPlanBuilder::scan(TableReference::bare(name.to_lowercase()), source, None);
-    let plan = plan.and_then(LogicalPlanBuilder::build).map_err(planned)?;
-    let definition = format!("{forget:?} of {:?}", keys.iter().map(|key| &fields[*key]).collect::<Vec<_>>());
-    let stage = Stage {
-        leaf: name.to_owned(),
-        operator: Operator::Unique(UniqueSpec { keys, forget }),
-        inputs: vec![StageInput { plan, time: time.map(|(time, _)| time), schema: schema.clone() }],
-        schema,
-        tables: vec![format!("{name}.seen")],
-        definition,
-    };
-    Machine::new(&stage).map_err(planned)?;
-    Ok(stage)
 }
 
 /// A view whose condition the optimizer found to be false reads nothing.

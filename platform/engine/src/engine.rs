@@ -115,7 +115,7 @@ impl Engine {
         }
     }
 
-    /// Per input the operator that lets its first rows pass.
+    /// Per input the operator that its rows pass before any view reads them.
     pub(crate) fn gates(&self) -> &BTreeMap<String, Arc<Stage>> {
         &self.shared.gates
     }
@@ -161,6 +161,9 @@ impl Merge for Engine {
 /// An error while a view's plan ran.
 pub(crate) fn job_error(view: &str, error: &DataFusionError) -> JobError {
     match error.find_root() {
+        DataFusionError::External(outside) if outside.is::<JobError>() => {
+            outside.downcast_ref::<JobError>().cloned().unwrap_or_else(|| JobError::Bug(outside.to_string()))
+        }
         DataFusionError::Internal(reason) => JobError::Bug(format!("view `{view}`: {reason}")),
         root => {
             let text = root.strip_backtrace();

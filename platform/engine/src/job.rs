@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use braid_kernel::JobError;
+use braid_kernel::{EpochStart, JobError};
 use datafusion::common::{DataFusionError, Result as PlanResult};
 use datafusion::execution::session_state::SessionState;
 
 use crate::compile::View;
 use crate::engine::{Engine, job_error};
+use crate::keyed::Failed;
 use crate::leaf::Statics;
 use crate::pipeline::{Late, Pipeline, Trouble};
 use crate::stage::{Bounds, Machine, Operator, Stage, late_apart};
@@ -25,7 +26,7 @@ pub const LATE_ROWS_MAX: u64 = 10_000;
 pub struct EngineJob {
     engine: Engine,
     statics: Arc<Statics>,
-    /// What lets an input's first rows pass, before any view reads them.
+    /// What rows of an input pass before any view reads them.
     gates: Vec<Chain>,
     views: Vec<Chain>,
     planned: bool,
@@ -44,6 +45,8 @@ pub struct EpochResult {
     pub late: BTreeMap<String, Vec<RecordBatch>>,
     /// How many rows were too late, including those beyond the bound.
     pub late_rows: BTreeMap<String, u64>,
+    /// Per input the rows on which its code failed.
+    pub failed: BTreeMap<String, Vec<Failed>>,
 }
 
 /// A view's operators and its last part; or the one operator of an input's gate.
@@ -96,10 +99,9 @@ impl EngineJob {
         Ok(Self { engine, statics, gates, views, planned: false, late_before_ms: None, failed: false })
     }
 
-    /// Starts an epoch. Rows of windows that ended at or before `late_before_ms` are late.
-    /// What an epoch that was not finished had taken is forgotten, and what this one changed before is undone.
-    pub fn begin(&mut self, epoch: u64, late_before_ms: Option<i64>) {
-        self.late_before_ms = late_before_ms;
+    /// Starts an epoch. What an epoch that was not finished had taken is forgotten, and what this one changed before is undone.
+    pub fn begin(&mut self, start: EpochStart) {
+        self.late_before_ms = start.late_before;
         self.failed = false;
         let statics = self.engine.statics();
         if !Arc::ptr_eq(&statics, &self.statics) {
@@ -108,7 +110,9 @@ impl EngineJob {
         }
         for chain in self.gates.iter_mut().chain(&mut self.views) {
             chain.pipelines().for_each(Pipeline::reset);
-            chain.machines.iter_mut().for_each(|machine| machine.begin(epoch));
+            for (stage, machine) in chain.owner.stages().iter().zip(&mut chain.machines) {
+                machine.begin(stage, start, &self.statics);
+            }
         }
     }
 
@@ -123,6 +127,12 @@ impl EngineJob {
             }
         }
         Err(JobError::Bug(format!("no operator remembers `{table}`")))
+    }
+
+    /// When an epoch has something to do even without rows, in milliseconds since the Unix epoch.
+    pub fn wakes_at(&self) -> Option<i64> {
+        let machines = self.gates.iter().flat_map(|gate| gate.owner.stages().iter().zip(&gate.machines));
+        machines.filter_map(|(stage, machine)| machine.wakes_at(stage)).min()
     }
 
     async fn plan(&mut self) -> Result<(), JobError> {
@@ -165,6 +175,12 @@ impl EngineJob {
         for gate in &mut self.gates {
             let input = gate.owner.name().to_owned();
             let rows = gate.run(&session, bounds, &mut result).await.map_err(|error| job_error(&input, &error))?;
+            for machine in &mut gate.machines {
+                let failed = machine.failed();
+                if !failed.is_empty() {
+                    result.failed.entry(input.clone()).or_default().extend(failed);
+                }
+            }
             for batch in rows {
                 feed(&mut self.views, &session, &input, &batch, bounds).await?;
             }

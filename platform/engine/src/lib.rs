@@ -14,10 +14,12 @@ mod event_time;
 mod exact_sum;
 mod extreme;
 mod functions;
+mod gates;
 mod generators;
 mod groups;
 mod job;
 mod join;
+mod keyed;
 mod leaf;
 mod moments;
 mod multiset;
@@ -44,10 +46,12 @@ mod upper;
 mod window;
 
 pub use catalog::{
-    Catalog, CompileError, DropDuplicates, EventTime, Input, OutputMode, ReadError, StaticInput, ViewInfo,
+    Catalog, CompileError, DropDuplicates, EventTime, Gate, Input, OutputMode, ReadError, StaticInput,
+    TransformWithState, ViewInfo,
 };
 pub use engine::Engine;
 pub use job::{EngineJob, EpochResult, LATE_ROWS_MAX};
+pub use keyed::{Failed, TimeMode};
 pub use output::Output;
 pub use reader::{LiveRows, Reader, SEGMENT_CACHE_BYTES_MAX};
 

@@ -9,12 +9,15 @@ use std::fmt;
 use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::{cast, filter_record_batch, not};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
+use braid_kernel::EpochStart;
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::event_time::Kind;
 use crate::groups::{Aggregation, WindowKey};
 use crate::join::{Join, JoinSpec};
+use crate::keyed::{Failed, KeyedMachine, KeyedSpec, TimeMode};
+use crate::leaf::Statics;
 use crate::state::State;
 use crate::store::{Store, without_ended};
 use crate::unique::{Unique, UniqueSpec};
@@ -66,6 +69,8 @@ pub enum Operator {
     Unique(UniqueSpec),
     /// Joins rows of two streams.
     Join(Box<JoinSpec>),
+    /// Runs user code with a memory for each key.
+    Keyed(Box<KeyedSpec>),
     /// Gives out the groups of windows that have ended.
     Closing {
         aggregation: Box<Aggregation>,
@@ -84,6 +89,9 @@ impl fmt::Display for Operator {
                 "{} join of streams; left rows wait until {:?}, right rows until {:?}",
                 spec.kind, spec.sides[0].until, spec.sides[1].until
             ),
+            Self::Keyed(spec) => {
+                write!(formatter, "plugin {} by key, timers by {:?}", spec.code.name(), spec.time_mode)
+            }
             Self::Closing { .. } => formatter.write_str("groups of windows that have ended"),
         }
     }
@@ -127,6 +135,7 @@ impl Bounds {
 pub enum Machine {
     Unique(Unique),
     Join(Box<Join>),
+    Keyed(Box<KeyedMachine>),
     Closing(Store),
 }
 
@@ -136,15 +145,25 @@ impl Machine {
         Ok(match &stage.operator {
             Operator::Unique(spec) => Self::Unique(Unique::new(spec, &stage.inputs[0].schema)?),
             Operator::Join(spec) => Self::Join(Box::new(Join::new(spec)?)),
+            Operator::Keyed(spec) => Self::Keyed(Box::new(KeyedMachine::new(spec, &stage.inputs[0].schema)?)),
             Operator::Closing { aggregation, .. } => Self::Closing(Store::new(aggregation, true)?),
         })
     }
 
     /// Starts an epoch: see [`State::begin`].
-    pub fn begin(&mut self, epoch: u64) {
+    pub fn begin(&mut self, stage: &Stage, start: EpochStart, statics: &Statics) {
+        let epoch = start.epoch;
         match self {
             Self::Unique(unique) => unique.state().begin(epoch),
             Self::Join(join) => join.begin(epoch),
+            Self::Keyed(keyed) => {
+                let initial = match &stage.operator {
+                    Operator::Keyed(spec) => spec.initial.as_ref().and_then(|(table, _)| statics.0.get(table)),
+                    _ => None,
+                };
+                let now = start.planned_at.saturating_mul(1_000);
+                keyed.begin(epoch, Some(now), initial.map_or(&[], |rows| rows.as_slice()));
+            }
             Self::Closing(store) => store.state().begin(epoch),
         }
     }
@@ -157,6 +176,10 @@ impl Machine {
                 first.into_iter().map(|batch| crate::leaf::conform(batch, &stage.schema)).collect()
             }
             (Self::Join(join), Operator::Join(spec)) => join.run(spec, inputs, bounds),
+            (Self::Keyed(keyed), Operator::Keyed(spec)) => {
+                let out = keyed.run(spec, inputs.concat(), bounds)?;
+                out.into_iter().map(|batch| crate::leaf::conform(batch, &stage.schema)).collect()
+            }
             (Self::Closing(store), Operator::Closing { aggregation, lag, .. }) => {
                 let bounds = bounds.behind(*lag);
                 let mut open = inputs.concat();
@@ -186,11 +209,30 @@ impl Machine {
         Ok(deltas)
     }
 
+    /// The rows of this epoch on which user code failed.
+    pub fn failed(&mut self) -> Vec<Failed> {
+        match self {
+            Self::Keyed(keyed) => keyed.failed(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// When it has something to do even without rows, in milliseconds since the Unix epoch.
+    pub fn wakes_at(&self, stage: &Stage) -> Option<i64> {
+        match (self, &stage.operator) {
+            (Self::Keyed(keyed), Operator::Keyed(spec)) if spec.time_mode == TimeMode::ProcessingTime => {
+                Some(keyed.first_timer()?.div_euclid(1_000).saturating_add(1))
+            }
+            _ => None,
+        }
+    }
+
     /// Its states, one per table.
     pub fn states(&mut self) -> Vec<&mut State> {
         match self {
             Self::Unique(unique) => vec![unique.state()],
             Self::Join(join) => join.states(),
+            Self::Keyed(keyed) => keyed.states(),
             Self::Closing(store) => vec![store.state()],
         }
     }

@@ -170,6 +170,11 @@ impl State {
         gone
     }
 
+    /// When the first row may be let go.
+    pub fn first_time(&self) -> Option<i64> {
+        self.times.first_key_value().map(|(at, _)| *at)
+    }
+
     fn change(&mut self, key: &Key, kept: Option<Kept>) {
         let old = self.set(key, kept);
         self.before.entry(key.clone()).or_insert(old);

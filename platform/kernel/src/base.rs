@@ -18,7 +18,7 @@ use crate::log::{epochs, from_log};
 use crate::manifest::{Base, BaseBy, BaseCommit, Change, Hole, LogIndex, Manifest, Segment, TableKind};
 use crate::serve::Board;
 use crate::speed::short;
-use crate::traits::{Clock, Contribution, Job, Merge, Segments};
+use crate::traits::{Clock, Contribution, EpochStart, Job, Merge, Segments};
 
 /// A recompute merges what it has after so many rows, so that its memory is bounded by the answers and not the log.
 pub const RECOMPUTE_ROWS_PER_CHUNK: u64 = 1_048_576;
@@ -212,12 +212,13 @@ impl BaseWriter {
             }
             expected += 1;
             let (late_before, final_before) = if one_by_one { epoch.watermarks } else { (None, None) };
+            let start = EpochStart { epoch: epoch.epoch, late_before, planned_at: epoch.planned_at_ms };
             for (source, segments) in &epoch.segments {
                 for segment in segments {
                     for batch in self.segments.read(segment).await? {
                         for rows in from_log(&batch)? {
                             if !std::mem::replace(&mut begun, true) {
-                                job.begin(epoch.epoch, late_before);
+                                job.begin(start);
                             }
                             job.feed(source, rows).await?;
                         }
@@ -230,7 +231,7 @@ impl BaseWriter {
             }
             if one_by_one {
                 if !std::mem::take(&mut begun) {
-                    job.begin(epoch.epoch, late_before);
+                    job.begin(start);
                 }
                 gathered.take(job.finish(final_before).await?);
             }

@@ -43,7 +43,7 @@ pub enum SourceError {
 }
 
 /// Why the user's transformation failed.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum JobError {
     /// A view's own expression failed on some row (a division by zero, an overflow).
     #[error("view `{view}`: {reason}")]

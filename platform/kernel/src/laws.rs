@@ -21,7 +21,7 @@ use crate::memory::{Fault, MemoryClock, MemorySegments, MemorySource, MemoryStor
 use crate::rows::Rows;
 use crate::serve::{Board, Snapshot};
 use crate::speed::{Settings, Speed, Step};
-use crate::traits::{Contribution, Job, Merge, Segments, Store};
+use crate::traits::{Contribution, EpochStart, Job, Merge, Segments, Store};
 
 const SUMS: &str = "sums";
 const ROWS: &str = "rows";
@@ -69,7 +69,7 @@ struct Sums {
 
 #[async_trait]
 impl Job for Sums {
-    fn begin(&mut self, epoch: u64, _: Option<i64>) {
+    fn begin(&mut self, EpochStart { epoch, .. }: EpochStart) {
         self.rows.clear();
         for key in std::mem::take(&mut self.added) {
             if self.epoch == Some(epoch) {
@@ -106,6 +106,10 @@ impl Job for Sums {
     fn restore(&mut self, _: &str, rows: &[RecordBatch]) -> Result<(), JobError> {
         self.seen = unbatch(rows).into_iter().map(|(key, _)| key).collect();
         Ok(())
+    }
+
+    fn wakes_at(&self) -> Option<i64> {
+        None
     }
 }
 

@@ -7,6 +7,7 @@ pub mod base;
 pub mod error;
 pub mod failed;
 pub mod failpoint;
+pub mod keyed;
 #[cfg(test)]
 mod laws;
 pub mod laws_store;
@@ -29,5 +30,7 @@ pub use error::{JobError, SinkError, SourceError, StoreError};
 pub use manifest::{Manifest, Segment, TableKind};
 pub use offsets::{Offsets, SourcePlan, SourceState};
 pub use rows::{BadRecord, Rows};
-pub use traits::{Clock, Contribution, EpochOutput, Ingest, Job, Merge, Segments, Sink, SinkReport, Source, Store};
+pub use traits::{
+    Clock, Contribution, EpochOutput, EpochStart, Ingest, Job, Merge, Segments, Sink, SinkReport, Source, Store,
+};
 pub use trigger::{Limit, Take, Trigger};

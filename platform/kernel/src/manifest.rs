@@ -114,6 +114,9 @@ pub struct LogEpoch {
     /// The watermarks before and after it: what was too late then is too late again.
     #[serde(default)]
     pub watermarks: (Option<i64>, Option<i64>),
+    /// When it was planned, in milliseconds since the Unix epoch: the time that timers of processing time go by.
+    #[serde(default)]
+    pub planned_at_ms: i64,
 }
 
 /// An object that lists log epochs, so that the manifest itself stays small. Indexes form a chain, newest first.
@@ -132,6 +135,9 @@ pub struct Plan {
     pub epoch: u64,
     /// What it reads. A source that has nothing new is missing.
     pub sources: BTreeMap<String, SourcePlan>,
+    /// When it was made, in milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub at_ms: i64,
 }
 
 /// Totals since the first start.
@@ -369,7 +375,8 @@ impl Manifest {
         self.watermark = before.max(commit.watermark);
         if let Some(log) = &commit.log {
             let watermarks = (before, self.watermark);
-            self.log.tail.push(LogEpoch { epoch: commit.epoch, segments: log.clone(), watermarks });
+            let (epoch, segments) = (commit.epoch, log.clone());
+            self.log.tail.push(LogEpoch { epoch, segments, watermarks, planned_at_ms: plan.at_ms });
         }
         self.counts.add(&commit.counts);
         self.committed_at_ms = commit.at_ms;

@@ -21,7 +21,7 @@ use crate::progress::{Activity, Progress, SinkProgress, SourceProgress, StateOpe
 use crate::rows::BadRecord;
 use crate::serve::Board;
 use crate::time::rfc3339;
-use crate::traits::{Clock, Contribution, EpochOutput, Job, Segments, Sink, Source};
+use crate::traits::{Clock, Contribution, EpochOutput, EpochStart, Job, Segments, Sink, Source};
 use crate::trigger::{Limit, Take, Trigger};
 
 /// So many rows of the raw log are held before they are written as a segment.
@@ -146,6 +146,7 @@ impl Speed {
         let mut timer = Timer::start(&*clock);
         let begun_at_ms = timer.begun_ms;
         let manifest = self.ledger.lock().await.manifest();
+        self.restore(&manifest).await?;
         self.board.now(Activity::GettingOffsets);
         let (plan, more) = match &manifest.planned {
             Some(plan) => {
@@ -173,7 +174,6 @@ impl Speed {
         failpoint!("epoch::planned");
         timer.lap("walCommit");
 
-        self.restore(&manifest).await?;
         let intake = self.read(&manifest, &plan).await?;
         let event_time = self.event_time(&manifest, &self.job.event_time_max());
         let watermark = self.watermark(&manifest, &event_time, &intake);
@@ -262,10 +262,12 @@ impl Speed {
             })
             .await?;
         let more = asked.plans.values().any(|plan| plan.more);
-        Ok(match (asked.plans.is_empty(), asked.away) {
+        let at_ms = self.clock.now_ms();
+        let awake = self.job.wakes_at().is_some_and(|at| at <= at_ms);
+        Ok(match (asked.plans.is_empty() && !awake, asked.away) {
             // The only epoch leaves no source out.
             (_, true) if trigger == Trigger::Once => Offer::Unknown,
-            (false, _) => Offer::Epoch { plan: Plan { epoch: manifest.next, sources: asked.plans }, more },
+            (false, _) => Offer::Epoch { plan: Plan { epoch: manifest.next, sources: asked.plans, at_ms }, more },
             (true, false) => Offer::Nothing,
             (true, true) => Offer::Unknown,
         })
@@ -316,7 +318,7 @@ impl Speed {
     }
 
     async fn read(&mut self, manifest: &Manifest, plan: &Plan) -> Result<Intake, SpeedError> {
-        self.job.begin(plan.epoch, manifest.watermark);
+        self.job.begin(EpochStart { epoch: plan.epoch, late_before: manifest.watermark, planned_at: plan.at_ms });
         let writer = short(&manifest.writer);
         let mut intake = Intake { log: manifest.keeps_log().then(BTreeMap::new), ..Intake::default() };
         for (name, range) in &plan.sources {

@@ -54,12 +54,9 @@ pub trait Source: Send {
 /// The user's transformation: the same in the speed and in the batch layer.
 #[async_trait]
 pub trait Job: Send {
-    /// Starts an epoch. `late_before` is the watermark before it, in milliseconds: rows of windows that ended at or
-    /// before it are too late for sinks that wait for windows to end, and for state that was let go.
-    ///
-    /// What the job remembers from epoch to epoch is as of `epoch`: the one before it was committed, and where this one
-    /// was begun already, what it changed then is undone.
-    fn begin(&mut self, epoch: u64, late_before: Option<i64>);
+    /// Starts an epoch. What the job remembers from epoch to epoch is as of it: the one before it was committed, and
+    /// where this one was begun already, what it changed then is undone.
+    fn begin(&mut self, start: EpochStart);
     /// Takes rows of one source. Rows of a partition come in their order.
     async fn feed(&mut self, source: &str, rows: Rows) -> Result<(), JobError>;
     /// The greatest event time per source of the rows fed in this epoch, in milliseconds since the Unix epoch.
@@ -69,6 +66,20 @@ pub trait Job: Send {
     async fn finish(&mut self, final_before: Option<i64>) -> Result<Contribution, JobError>;
     /// Takes the rows of a [`TableKind::State`] table, oldest first, as they were before the next epoch.
     fn restore(&mut self, table: &str, rows: &[RecordBatch]) -> Result<(), JobError>;
+    /// When an epoch has something to do even if no source has, in milliseconds since the Unix epoch.
+    fn wakes_at(&self) -> Option<i64>;
+}
+
+/// The beginning of an epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EpochStart {
+    /// Its number.
+    pub epoch: u64,
+    /// The watermark before it, in milliseconds: rows of windows that ended at or before it are too late for sinks that
+    /// wait for windows to end, and for state that was let go.
+    pub late_before: Option<i64>,
+    /// When it was planned, in milliseconds since the Unix epoch.
+    pub planned_at: i64,
 }
 
 /// ⊕ of the tables whose rows have keys. Associative, and the same bits in any grouping.

@@ -6,7 +6,7 @@ use arrow_schema::SchemaRef;
 
 use crate::build::Builder;
 use crate::diagnostics::Diagnostic;
-use crate::model::{DropDuplicates, Source, Stream};
+use crate::model::{DropDuplicates, Source, Stream, TimeMode, TransformWithState};
 use crate::suggest::did_you_mean;
 use crate::value::Fields;
 
@@ -77,20 +77,57 @@ impl Builder<'_> {
                 columns: unique.list("columns"),
                 within_watermark: unique.flag("within_watermark"),
             });
-            waiting.insert(name, Stream { name: name.clone(), from, apply, drop_duplicates });
+            let transform_with_state = self.transform_with_state(root, &plugins, fields);
+            if drop_duplicates.is_some() && transform_with_state.is_some() {
+                let message = "a stream either drops duplicates or has `transform_with_state`";
+                let hint = "make two views of two streams, or drop them in the plugin";
+                let path = fields.path_of("transform_with_state");
+                self.mistakes.push(self.map.at_key(&path, message.to_owned()).hint(Some(hint)));
+            }
+            let name_of = name.clone();
+            waiting.insert(name, Stream { name: name_of, from, apply, drop_duplicates, transform_with_state });
         }
         let ordered = self.order(waiting);
         for stream in &ordered {
-            let unique = |name: &String| ordered.iter().any(|s| s.name == *name && s.drop_duplicates.is_some());
-            if let Some(from) = stream.from.iter().find(|name| unique(name)) {
+            let remembers = |from: &String| ordered.iter().find(|other| other.name == *from)?.remembers();
+            if let Some((from, key)) = stream.from.iter().find_map(|from| Some((from, remembers(from)?))) {
                 let path = format!("streams.{}.from", stream.name);
-                let message = format!("`{from}` drops duplicates, and only views can read such a stream");
-                let hint = format!("put `drop_duplicates` into `{}`", stream.name);
+                let message = format!("`{from}` has `{key}`, and only views can read such a stream");
+                let hint = format!("put `{key}` into `{}`", stream.name);
                 self.mistakes.push(self.map.at_value(&path, message).hint(Some(hint)));
             }
         }
         self.unions(&ordered, sources);
         ordered
+    }
+
+    fn transform_with_state(
+        &mut self,
+        root: &Fields,
+        plugins: &Known<'_>,
+        fields: &Fields,
+    ) -> Option<TransformWithState> {
+        let keyed = fields.fields("transform_with_state")?;
+        let (plugin, initial_state) = (keyed.text("plugin"), keyed.text_maybe("initial_state"));
+        if !keyed.is_bad("plugin") {
+            self.refer(root, plugins, "plugin", &plugin, &keyed.path_of("plugin"));
+        }
+        if let Some(table) = &initial_state {
+            self.refer(root, &Known::of(root, &["tables"]), "table", table, &keyed.path_of("initial_state"));
+        }
+        let key = keyed.list("key");
+        self.no_repeats(&key, &keyed.path_of("key"), "the column");
+        Some(TransformWithState {
+            plugin,
+            key,
+            time_mode: match keyed.text("time_mode").as_str() {
+                "event_time" => TimeMode::EventTime,
+                "processing_time" => TimeMode::ProcessingTime,
+                _ => TimeMode::None,
+            },
+            initial_state,
+            event_time: keyed.text_maybe("event_time"),
+        })
     }
 
     /// Notes a name that means nothing, or something of another kind.
@@ -157,7 +194,7 @@ impl Builder<'_> {
                     self.mistakes.push(self.map.at_value(&path, message).hint(Some(hint)));
                 }
             }
-            if stream.apply.is_empty() {
+            if stream.apply.is_empty() && stream.transform_with_state.is_none() {
                 known.insert(&stream.name, first);
             }
         }

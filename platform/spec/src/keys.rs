@@ -443,6 +443,33 @@ static STREAM: Keys = keys(
             Optional,
             "Only the first of equal rows passes. For streams that views read, and no other stream.",
         ),
+        key(
+            "transform_with_state",
+            Group(&TRANSFORM_WITH_STATE),
+            Optional,
+            "A plugin with a memory for each key makes other rows of them. For streams that views read, and no other stream.",
+        ),
+    ],
+);
+
+static TRANSFORM_WITH_STATE: Keys = keys(
+    "a plugin with a memory for each key",
+    &[
+        key("plugin", Text, Must, "The plugin."),
+        key("key", OneOrMany, Must, "The columns that make the key."),
+        key(
+            "time_mode",
+            Word(&["none", "event_time", "processing_time"]),
+            Default("none"),
+            "By which clock timers go: the watermark, or the time at which epochs are planned.",
+        ),
+        key("initial_state", Text, Optional, "A table whose rows the plugin gets before the first row of the stream."),
+        key(
+            "event_time",
+            Text,
+            Optional,
+            "The column of its rows that is event time for what reads them, with the delay of the source.",
+        ),
     ],
 );
 

@@ -516,6 +516,45 @@ pub struct Stream {
     pub apply: Vec<String>,
     /// Whether only the first of equal rows passes.
     pub drop_duplicates: Option<DropDuplicates>,
+    /// User code with a memory for each key, behind the plugins.
+    pub transform_with_state: Option<TransformWithState>,
+}
+
+impl Stream {
+    /// The key of what remembers rows from epoch to epoch, if anything does.
+    pub fn remembers(&self) -> Option<&'static str> {
+        match (&self.drop_duplicates, &self.transform_with_state) {
+            (Some(_), _) => Some("drop_duplicates"),
+            (None, Some(_)) => Some("transform_with_state"),
+            (None, None) => None,
+        }
+    }
+}
+
+/// User code with a memory for each key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransformWithState {
+    /// The plugin.
+    pub plugin: String,
+    /// The columns that make the key.
+    pub key: Vec<String>,
+    /// By which clock timers go.
+    pub time_mode: TimeMode,
+    /// A table whose rows are given to the plugin before the first row of the stream.
+    pub initial_state: Option<String>,
+    /// Which column of its rows is event time.
+    pub event_time: Option<String>,
+}
+
+/// By which clock timers go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeMode {
+    /// There are none.
+    None,
+    /// The watermark.
+    EventTime,
+    /// The time at which epochs are planned.
+    ProcessingTime,
 }
 
 /// Which rows are equal.

@@ -121,6 +121,7 @@ async fn with_log(store: &dyn Store, manifest: &mut Manifest, from: u64, horizon
         epoch,
         segments: BTreeMap::from([("index".to_owned(), vec![segment(&log(epoch))])]),
         watermarks: (None, None),
+        planned_at_ms: 0,
     };
     let mut previous = None;
     for epoch in from..horizon {

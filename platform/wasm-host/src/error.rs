@@ -29,8 +29,11 @@ pub enum PluginError {
     #[error("plugin `{plugin}` imports `{import}`, which was not granted: a transform may import nothing")]
     Import { plugin: String, import: String },
     /// It does not speak our contract, or another version of it.
-    #[error("plugin `{plugin}` exports {found}; this host speaks `{expected}`")]
+    #[error("plugin `{plugin}` exports {found}; this host speaks {expected}")]
     World { plugin: String, found: String, expected: String },
+    /// It is of another world than its place.
+    #[error("plugin `{plugin}` {what}")]
+    Place { plugin: String, what: &'static str },
     /// A column's type cannot cross the boundary.
     #[error("plugin `{plugin}`: column `{column}` has type {data_type}, which plugins cannot be given")]
     Type { plugin: String, column: String, data_type: String },

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use braid_spec::model::PluginLimits;
+use braid_wire::{Contract, KEYED, TRANSFORM};
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Func, InstancePre, Lift, Lower};
 use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline, WasmBacktrace};
 
-use crate::boundary::{BatchIn, BatchOut, WireSchema};
 use crate::limits::{Limiter, Ticker, thread_time};
 
 /// How much of a guest's own error is kept.
@@ -29,10 +29,40 @@ pub(crate) struct Data {
 /// What instances are made from.
 pub(crate) struct Mould {
     pub(crate) pre: InstancePre<Data>,
+    pub(crate) world: World,
     pub(crate) describe: ComponentExportIndex,
-    pub(crate) apply: ComponentExportIndex,
+    pub(crate) work: ComponentExportIndex,
     pub(crate) limits: PluginLimits,
     pub(crate) ticker: Ticker,
+}
+
+/// What a plugin is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum World {
+    /// Rows in, rows out.
+    Transform,
+    /// The same, with a memory for each key.
+    Keyed,
+}
+
+impl World {
+    pub(crate) const ALL: [Self; 2] = [Self::Transform, Self::Keyed];
+
+    /// What a plugin of this world exports.
+    pub(crate) fn contract(self) -> Contract {
+        match self {
+            Self::Transform => TRANSFORM,
+            Self::Keyed => KEYED,
+        }
+    }
+
+    /// The function that works; the other is `describe`.
+    pub(crate) fn work(self) -> &'static str {
+        match self {
+            Self::Transform => "apply",
+            Self::Keyed => "run",
+        }
+    }
 }
 
 /// Why a guest did not do what it was asked.
@@ -48,7 +78,7 @@ pub(crate) struct Failure {
 pub(crate) struct Guest {
     store: Store<Data>,
     describe: Func,
-    apply: Func,
+    work: Func,
 }
 
 impl Guest {
@@ -74,23 +104,31 @@ impl Guest {
                 found.ok_or_else(|| wasmtime::Error::msg(format!("`{name}` is no function")))
             };
             let describe = function(mould.describe, "describe")?;
-            Ok((describe, function(mould.apply, "apply")?))
+            Ok((describe, function(mould.work, mould.world.work())?))
         });
         match found {
-            Ok((describe, apply)) => Ok(Self { store, describe, apply }),
+            Ok((describe, work)) => Ok(Self { store, describe, work }),
             Err(error) => Err(failure("start", &error, store.data(), mould.limits, began)),
         }
     }
 
-    pub(crate) fn describe(&mut self, mould: &Mould, input: &WireSchema) -> Result<WireSchema, Failure> {
-        self.call("describe", self.describe, mould, (input,))
+    pub(crate) fn describe<I, O>(&mut self, mould: &Mould, input: I) -> Result<O, Failure>
+    where
+        I: ComponentNamedList + Lower,
+        O: Lift,
+    {
+        self.call("describe", self.describe, mould, input)
     }
 
-    pub(crate) fn apply(&mut self, mould: &Mould, input: BatchIn<'_>) -> Result<BatchOut, Failure> {
-        self.call("apply", self.apply, mould, (input,))
+    pub(crate) fn work<I, O>(&mut self, mould: &Mould, input: I) -> Result<O, Failure>
+    where
+        I: ComponentNamedList + Lower,
+        O: Lift,
+    {
+        self.call(mould.world.work(), self.work, mould, input)
     }
 
-    /// Calls one of the two functions: both take one argument and return a result whose error is text.
+    /// Calls one of the two functions: both return a result whose error is text.
     fn call<I, O>(&mut self, name: &str, function: Func, mould: &Mould, input: I) -> Result<O, Failure>
     where
         I: ComponentNamedList + Lower,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use braid_spec::model::PluginLimits;
-use braid_wire::{INTERFACE, PACKAGE, Type, VERSION};
+use braid_wire::Type;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
@@ -17,7 +17,8 @@ use crate::applier::Applier;
 use crate::boundary::{WireField, WireSchema, from_arrow};
 use crate::compile::{compile, digest, engine};
 use crate::error::PluginError;
-use crate::guest::{Guest, Mould, STACK_BYTES_MAX};
+use crate::guest::{Guest, Mould, STACK_BYTES_MAX, World};
+use crate::keyed::KeyedPlugin;
 use crate::lift::lift_schema;
 use crate::limits::Ticker;
 
@@ -94,19 +95,49 @@ impl Plugin {
 
     /// Asks the plugin which columns come out where these go in.
     pub fn describe(&self, input: &Schema) -> Result<SchemaRef, PluginError> {
-        let refused = |reason: String| PluginError::Describe { plugin: self.0.name.clone(), reason };
-        let types = self.types(input)?;
-        let fields = input.fields().iter().zip(types);
-        let schema = WireSchema {
-            fields: fields
-                .map(|(field, data_type)| WireField { name: field.name().clone(), data_type: data_type.into() })
-                .collect(),
-        };
+        self.must_be(World::Transform)?;
         let mould = &self.0.mould;
-        let described = Guest::start(mould)
-            .and_then(|mut guest| guest.describe(mould, &schema))
-            .map_err(|failure| refused(failure.reason))?;
-        lift_schema(described).map_err(refused)
+        let schema = self.wire_schema(input)?;
+        let described = Guest::start(mould).and_then(|mut guest| guest.describe(mould, (&schema,)));
+        let described = described.map_err(|failure| self.refused(failure.reason))?;
+        lift_schema(described).map_err(|reason| self.refused(reason))
+    }
+
+    /// Asks a plugin with state what comes out and what it keeps, where these columns go in, `keys` make a key, and
+    /// `initial` is the table of initial states.
+    pub fn keyed(
+        &self,
+        input: &SchemaRef,
+        keys: &[String],
+        initial: Option<&SchemaRef>,
+    ) -> Result<KeyedPlugin, PluginError> {
+        self.must_be(World::Keyed)?;
+        KeyedPlugin::describe(self, input, keys, initial)
+    }
+
+    fn must_be(&self, world: World) -> Result<(), PluginError> {
+        match (self.0.mould.world, world) {
+            (World::Keyed, World::Transform) => Err(PluginError::Place {
+                plugin: self.0.name.clone(),
+                what: "keeps state: it stands in `transform_with_state`, not in `apply`",
+            }),
+            (World::Transform, World::Keyed) => Err(PluginError::Place {
+                plugin: self.0.name.clone(),
+                what: "keeps no state: it stands in `apply`, not in `transform_with_state`",
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn refused(&self, reason: String) -> PluginError {
+        PluginError::Describe { plugin: self.0.name.clone(), reason }
+    }
+
+    pub(crate) fn wire_schema(&self, schema: &Schema) -> Result<WireSchema, PluginError> {
+        let fields = schema.fields().iter().zip(self.types(schema)?);
+        let fields =
+            fields.map(|(field, data_type)| WireField { name: field.name().clone(), data_type: data_type.into() });
+        Ok(WireSchema { fields: fields.collect() })
     }
 
     /// Makes ready to apply the plugin to batches of this schema. Several may run side by side.
@@ -120,7 +151,7 @@ impl Plugin {
         &self.0.mould
     }
 
-    fn types(&self, schema: &Schema) -> Result<Vec<Type>, PluginError> {
+    pub(crate) fn types(&self, schema: &Schema) -> Result<Vec<Type>, PluginError> {
         let types = schema.fields().iter().map(|field| {
             from_arrow(field.data_type()).ok_or_else(|| PluginError::Type {
                 plugin: self.0.name.clone(),
@@ -160,15 +191,17 @@ fn mould(name: &str, engine: &Engine, component: &Component, limits: PluginLimit
     if let Some((import, _)) = component_type.imports(engine).next() {
         return Err(PluginError::Import { plugin: name.into(), import: import.into() });
     }
-    let expected = format!("{PACKAGE}/{INTERFACE}@{VERSION}");
     let exports: Vec<String> = component_type.exports(engine).map(|(export, _)| format!("`{export}`")).collect();
-    let other = |found: String| PluginError::World { plugin: name.into(), found, expected: expected.clone() };
-    if !exports.contains(&format!("`{expected}`")) {
+    let spoken = World::ALL.map(|world| format!("`{}`", world.contract()));
+    let other = |found: String| PluginError::World { plugin: name.into(), found, expected: spoken.join(" and ") };
+    let found = World::ALL.into_iter().find(|world| exports.contains(&format!("`{}`", world.contract())));
+    let Some(world) = found else {
         return Err(other(match exports.as_slice() {
             [] => "nothing".into(),
             exports => exports.join(", "),
         }));
-    }
+    };
+    let expected = world.contract().to_string();
     let (_, interface) = component.get_export(None, &expected).ok_or_else(|| other("nothing".into()))?;
     let function = |name: &str| match component.get_export(Some(&interface), name) {
         Some((ComponentItem::ComponentFunc(_), index)) => Ok(index),
@@ -176,8 +209,9 @@ fn mould(name: &str, engine: &Engine, component: &Component, limits: PluginLimit
     };
     let failed = |reason: String| PluginError::Compile { plugin: name.into(), reason };
     Ok(Mould {
+        world,
         describe: function("describe")?,
-        apply: function("apply")?,
+        work: function(world.work())?,
         pre: Linker::new(engine).instantiate_pre(component).map_err(|error| failed(format!("{error:#}")))?,
         limits,
         ticker: Ticker::start(engine.clone()).map_err(|error| failed(error.to_string()))?,

@@ -1,86 +1,224 @@
 //! Between the generated types of the contract and the SDK's: every conversion moves, none copies.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
+use crate::stateful::{self, Changes, Entries, Kind, Outcome, Program, Stateful, Turn, Variable, What};
 use crate::{Batch, Column, Field, Schema, Transform, Type};
 
-mod generated {
-    wit_bindgen::generate!({
-        path: "../wire/wit",
-        world: "transform",
-        pub_export_macro: true,
-        export_macro_name: "export_component",
-        default_bindings_module: "$crate",
-    });
+/// What the two worlds share: each has types of its own for it.
+macro_rules! shared {
+    ($types:path) => {
+        use $types as wit;
+
+        pub fn schema_in(schema: wit::Schema) -> Schema {
+            let fields = schema.fields.into_iter().map(field_in);
+            Schema { fields: fields.collect() }
+        }
+
+        pub fn schema_out(schema: Schema) -> wit::Schema {
+            let fields = schema.fields.into_iter().map(|field| field_out(field.name, field.data_type));
+            wit::Schema { fields: fields.collect() }
+        }
+
+        pub fn field_in(field: wit::Field) -> Field {
+            Field { name: field.name, data_type: type_in(field.data_type) }
+        }
+
+        pub fn field_out(name: String, data_type: Type) -> wit::Field {
+            wit::Field { name, data_type: type_out(data_type) }
+        }
+
+        pub fn batch_in(batch: wit::Batch) -> Batch {
+            let columns = batch.columns.into_iter().map(|column| Column {
+                name: column.name,
+                data_type: type_in(column.data_type),
+                validity: column.validity,
+                offsets: column.offsets,
+                values: column.values,
+            });
+            Batch { rows: batch.rows as usize, columns: columns.collect() }
+        }
+
+        pub fn batch_out(batch: Batch) -> wit::Batch {
+            let columns = batch.columns.into_iter().map(|column| wit::Column {
+                name: column.name,
+                data_type: type_out(column.data_type),
+                validity: column.validity,
+                offsets: column.offsets,
+                values: column.values,
+            });
+            wit::Batch { rows: batch.rows as u32, columns: columns.collect() }
+        }
+
+        fn type_in(data_type: wit::DataType) -> Type {
+            match data_type {
+                wit::DataType::Boolean => Type::Boolean,
+                wit::DataType::Int32 => Type::Int32,
+                wit::DataType::Int64 => Type::Int64,
+                wit::DataType::Float32 => Type::Float32,
+                wit::DataType::Float64 => Type::Float64,
+                wit::DataType::Utf8 => Type::Utf8,
+                wit::DataType::Binary => Type::Binary,
+                wit::DataType::Date32 => Type::Date32,
+                wit::DataType::TimestampMillis => Type::TimestampMillis,
+                wit::DataType::TimestampMicros => Type::TimestampMicros,
+                wit::DataType::Decimal128((precision, scale)) => Type::Decimal128 { precision, scale },
+            }
+        }
+
+        fn type_out(data_type: Type) -> wit::DataType {
+            match data_type {
+                Type::Boolean => wit::DataType::Boolean,
+                Type::Int32 => wit::DataType::Int32,
+                Type::Int64 => wit::DataType::Int64,
+                Type::Float32 => wit::DataType::Float32,
+                Type::Float64 => wit::DataType::Float64,
+                Type::Utf8 => wit::DataType::Utf8,
+                Type::Binary => wit::DataType::Binary,
+                Type::Date32 => wit::DataType::Date32,
+                Type::TimestampMillis => wit::DataType::TimestampMillis,
+                Type::TimestampMicros => wit::DataType::TimestampMicros,
+                Type::Decimal128 { precision, scale } => wit::DataType::Decimal128((precision, scale)),
+            }
+        }
+    };
 }
 
-pub use generated::{export_component, exports};
+/// The world of a [`Transform`].
+pub mod transform {
+    use super::*;
 
-use exports::braid::plugin::transforms as wit;
-
-/// A [`Transform`] as the contract's interface.
-pub struct Component<T>(PhantomData<T>);
-
-impl<T: Transform> wit::Guest for Component<T> {
-    fn describe(input: wit::Schema) -> Result<wit::Schema, String> {
-        let fields =
-            input.fields.into_iter().map(|field| Field { name: field.name, data_type: type_in(field.data_type) });
-        let output = T::describe(Schema { fields: fields.collect() })?;
-        let fields = output
-            .fields
-            .into_iter()
-            .map(|field| wit::Field { name: field.name, data_type: type_out(field.data_type) });
-        Ok(wit::Schema { fields: fields.collect() })
-    }
-
-    fn apply(input: wit::Batch) -> Result<wit::Batch, String> {
-        let columns = input.columns.into_iter().map(|column| Column {
-            name: column.name,
-            data_type: type_in(column.data_type),
-            validity: column.validity,
-            offsets: column.offsets,
-            values: column.values,
+    mod generated {
+        wit_bindgen::generate!({
+            path: "../wire/wit",
+            world: "transform",
+            pub_export_macro: true,
+            export_macro_name: "export_transform",
+            default_bindings_module: "$crate::worlds::transform",
         });
-        let output = T::apply(Batch { rows: input.rows as usize, columns: columns.collect() })?;
-        let columns = output.columns.into_iter().map(|column| wit::Column {
-            name: column.name,
-            data_type: type_out(column.data_type),
-            validity: column.validity,
-            offsets: column.offsets,
-            values: column.values,
+    }
+
+    pub use generated::{export_transform, exports};
+    shared!(exports::braid::plugin::transforms);
+    use exports::braid::plugin::transforms::Guest;
+
+    /// A [`Transform`] as the contract's interface.
+    pub struct Component<T>(PhantomData<T>);
+
+    impl<T: Transform> Guest for Component<T> {
+        fn describe(input: wit::Schema) -> Result<wit::Schema, String> {
+            T::describe(schema_in(input)).map(schema_out)
+        }
+
+        fn apply(input: wit::Batch) -> Result<wit::Batch, String> {
+            T::apply(batch_in(input)).map(batch_out)
+        }
+    }
+}
+
+/// The world of a [`Stateful`].
+pub mod keyed {
+    use super::*;
+
+    mod generated {
+        wit_bindgen::generate!({
+            path: "../wire/wit/keyed",
+            world: "stateful",
+            pub_export_macro: true,
+            export_macro_name: "export_stateful",
+            default_bindings_module: "$crate::worlds::keyed",
         });
-        Ok(wit::Batch { rows: output.rows as u32, columns: columns.collect() })
     }
-}
 
-fn type_in(data_type: wit::DataType) -> Type {
-    match data_type {
-        wit::DataType::Boolean => Type::Boolean,
-        wit::DataType::Int32 => Type::Int32,
-        wit::DataType::Int64 => Type::Int64,
-        wit::DataType::Float32 => Type::Float32,
-        wit::DataType::Float64 => Type::Float64,
-        wit::DataType::Utf8 => Type::Utf8,
-        wit::DataType::Binary => Type::Binary,
-        wit::DataType::Date32 => Type::Date32,
-        wit::DataType::TimestampMillis => Type::TimestampMillis,
-        wit::DataType::TimestampMicros => Type::TimestampMicros,
-        wit::DataType::Decimal128((precision, scale)) => Type::Decimal128 { precision, scale },
+    pub use generated::{export_stateful, exports};
+    shared!(exports::braid::keyed::keyed);
+
+    /// A [`Stateful`] as the contract's interface.
+    pub struct Component<T>(PhantomData<T>);
+
+    impl<T: Stateful> wit::Guest for Component<T> {
+        fn describe(
+            input: wit::Schema,
+            keys: Vec<String>,
+            initial: Option<wit::Schema>,
+        ) -> Result<wit::Program, String> {
+            let initial = initial.map(schema_in);
+            T::describe(&schema_in(input), &keys, initial.as_ref()).map(program_out)
+        }
+
+        fn run(turn: wit::Turn) -> Result<wit::Outcome, String> {
+            let outcome = stateful::run::<T>(&turn_in(turn))?;
+            Ok(outcome_out(outcome))
+        }
     }
-}
 
-fn type_out(data_type: Type) -> wit::DataType {
-    match data_type {
-        Type::Boolean => wit::DataType::Boolean,
-        Type::Int32 => wit::DataType::Int32,
-        Type::Int64 => wit::DataType::Int64,
-        Type::Float32 => wit::DataType::Float32,
-        Type::Float64 => wit::DataType::Float64,
-        Type::Utf8 => wit::DataType::Utf8,
-        Type::Binary => wit::DataType::Binary,
-        Type::Date32 => wit::DataType::Date32,
-        Type::TimestampMillis => wit::DataType::TimestampMillis,
-        Type::TimestampMicros => wit::DataType::TimestampMicros,
-        Type::Decimal128 { precision, scale } => wit::DataType::Decimal128((precision, scale)),
+    fn program_out(program: Program) -> wit::Program {
+        let variables = program.variables.into_iter().map(|variable| wit::Variable {
+            columns: (variable.entry.map(|entry| field_out("entry".into(), entry)).into_iter())
+                .chain([field_out("value".into(), variable.value)])
+                .collect(),
+            kind: match variable.kind {
+                Kind::Value => wit::Kind::Value,
+                Kind::List => wit::Kind::List,
+                Kind::Map => wit::Kind::Map,
+            },
+            ttl_ms: variable.ttl.map(|ttl: Duration| ttl.as_millis() as u64),
+            name: variable.name,
+        });
+        wit::Program { output: schema_out(program.output), variables: variables.collect() }
+    }
+
+    fn program_in(program: wit::Program) -> Program {
+        let variables = program.variables.into_iter().map(|variable| {
+            let mut types = variable.columns.into_iter().map(|column| field_in(column).data_type).rev();
+            Variable {
+                name: variable.name,
+                kind: match variable.kind {
+                    wit::Kind::Value => Kind::Value,
+                    wit::Kind::List => Kind::List,
+                    wit::Kind::Map => Kind::Map,
+                },
+                value: types.next().unwrap_or(Type::Boolean),
+                entry: types.next(),
+                ttl: variable.ttl_ms.map(Duration::from_millis),
+            }
+        });
+        Program { output: schema_in(program.output), variables: variables.collect() }
+    }
+
+    fn turn_in(turn: wit::Turn) -> Turn {
+        Turn {
+            what: match turn.what {
+                wit::What::InitialState => What::InitialState,
+                wit::What::Input => What::Input,
+                wit::What::Timers => What::Timers,
+            },
+            program: program_in(turn.program),
+            keys: batch_in(turn.keys),
+            rows: entries_in(turn.rows),
+            states: turn.states.into_iter().map(entries_in).collect(),
+            now: turn.now,
+        }
+    }
+
+    fn entries_in(entries: wit::Entries) -> Entries {
+        Entries { keys: entries.keys, rows: batch_in(entries.rows) }
+    }
+
+    fn outcome_out(outcome: Outcome) -> wit::Outcome {
+        wit::Outcome {
+            rows: batch_out(outcome.rows),
+            states: outcome.states.into_iter().map(changes_out).collect(),
+            timers: changes_out(outcome.timers),
+        }
+    }
+
+    fn changes_out(changes: Changes) -> wit::Changes {
+        let Changes { entries, gone } = changes;
+        wit::Changes {
+            entries: wit::Entries { keys: entries.keys, rows: batch_out(entries.rows) },
+            gone: gone.contains(&1).then_some(gone),
+        }
     }
 }

@@ -25,17 +25,24 @@
 //! `cargo test` on the author's machine.
 
 mod batch;
-#[cfg(target_arch = "wasm32")]
-mod bindings;
 mod build;
+mod cell;
+mod stateful;
+mod states;
 mod view;
-
-pub use batch::{Batch, Column, Field, Schema};
 #[doc(hidden)]
 #[cfg(target_arch = "wasm32")]
-pub use bindings::{Component, export_component, exports};
+#[path = "bindings.rs"]
+pub mod worlds;
+
+pub use batch::{Batch, Column, Field, Schema};
 pub use braid_wire::Type;
 pub use build::{FixedBuilder, VarBuilder};
+pub use cell::{Cell, Kept, Row};
+pub use stateful::{
+    Changes, Context, Entries, Kind, Outcome, Program, State, Stateful, Turn, Variable, What, run,
+};
+pub use states::{ListState, MapState, ValueState};
 pub use view::{Bits, Fixed, Value, Var};
 
 /// A transformation of rows. It is a function of single rows: it gives the same rows however they are cut into
@@ -54,8 +61,21 @@ macro_rules! transform {
         const _: fn($crate::Batch) -> Result<$crate::Batch, String> = <$transform as $crate::Transform>::apply;
         #[cfg(target_arch = "wasm32")]
         const _: () = {
-            type Exported = $crate::Component<$transform>;
-    $crate::export_component!(Exported with_types_in $crate);
+            type Exported = $crate::worlds::transform::Component<$transform>;
+            $crate::worlds::transform::export_transform!(Exported with_types_in $crate::worlds::transform);
+        };
+    };
+}
+
+/// Makes a [`Stateful`] the plugin's one export. Outside WebAssembly it only checks that it is one.
+#[macro_export]
+macro_rules! stateful {
+    ($stateful:ty) => {
+        const _: fn(&$crate::Turn) -> Result<$crate::Outcome, String> = $crate::run::<$stateful>;
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Exported = $crate::worlds::keyed::Component<$stateful>;
+            $crate::worlds::keyed::export_stateful!(Exported with_types_in $crate::worlds::keyed);
         };
     };
 }

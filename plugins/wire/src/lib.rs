@@ -1,27 +1,57 @@
-//! The contract across the sandbox: its WIT, its version, and the layout of a column. Used on both sides, imports nothing of ours.
+//! The contracts across the sandbox: their WIT, their versions, and the layout of a column. Used on both sides, imports nothing of ours.
 
 #[cfg(feature = "componentize")]
 mod component;
 mod types;
 
+use std::fmt;
+
 #[cfg(feature = "componentize")]
 pub use component::{ComponentizeError, componentize};
 pub use types::{Layout, Type, bitmap_bytes, bitmap_get, bitmap_set};
 
-/// The contract's text.
-pub const WIT: &str = include_str!("../wit/transform.wit");
+/// A contract: what a plugin exports.
+#[derive(Debug, Clone, Copy)]
+pub struct Contract {
+    /// Its text.
+    pub wit: &'static str,
+    /// The package's name, without its version.
+    pub package: &'static str,
+    /// The one interface that a plugin of its world exports.
+    pub interface: &'static str,
+    /// Every version there was, and the digest (FNV-1a, 64 bits) of its text. Rows are added, never changed.
+    pub versions: &'static [(&'static str, u64)],
+}
 
-/// The package's name, without its version.
-pub const PACKAGE: &str = "braid:plugin";
+/// Rows in, rows out.
+pub const TRANSFORM: Contract = Contract {
+    wit: include_str!("../wit/transform.wit"),
+    package: "braid:plugin",
+    interface: "transforms",
+    versions: &[("0.1.0", 0x424c_b750_5df0_2887)],
+};
 
-/// The contract's version: that of this crate.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Rows in, rows out, with a memory for each key.
+pub const KEYED: Contract = Contract {
+    wit: include_str!("../wit/keyed/keyed.wit"),
+    package: "braid:keyed",
+    interface: "keyed",
+    versions: &[("0.1.0", 0x1869_2f84_13c3_4c53)],
+};
 
-/// The one interface a transform exports.
-pub const INTERFACE: &str = "transforms";
+impl Contract {
+    /// The newest version.
+    pub const fn version(&self) -> &'static str {
+        self.versions[self.versions.len() - 1].0
+    }
+}
 
-/// Every version there was, and the digest (FNV-1a, 64 bits) of its text. Rows are added, never changed.
-pub const VERSIONS: &[(&str, u64)] = &[("0.1.0", 0x424c_b750_5df0_2887)];
+impl fmt::Display for Contract {
+    /// What a plugin's export is called.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}@{}", self.package, self.interface, self.version())
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -32,26 +62,30 @@ mod tests {
     }
 
     #[test]
-    fn the_text_does_not_change_without_its_version() {
-        let (version, digest) = VERSIONS.last().expect("there is a version");
-        assert_eq!(*version, VERSION, "add version {VERSION} and its digest {:#018x} to VERSIONS", fnv1a(WIT));
-        assert_eq!(
-            *digest,
-            fnv1a(WIT),
-            "transform.wit has changed ({:#018x}): give it a new version here, in Cargo.toml and in the text",
-            fnv1a(WIT)
-        );
+    fn a_text_does_not_change_without_its_version() {
+        for contract in [TRANSFORM, KEYED] {
+            let (version, digest) = contract.versions.last().expect("there is a version");
+            let now = fnv1a(contract.wit);
+            assert_eq!(
+                *digest, now,
+                "{contract} {version} has changed ({now:#018x}): give it a new version here and in the text"
+            );
+        }
     }
 
     #[test]
-    fn the_text_says_the_version() {
-        assert!(WIT.contains(&format!("package {PACKAGE}@{VERSION};")));
-        assert!(WIT.contains(&format!("interface {INTERFACE} {{")));
+    fn a_text_says_its_version() {
+        for contract in [TRANSFORM, KEYED] {
+            assert!(contract.wit.contains(&format!("package {}@{};", contract.package, contract.version())));
+            assert!(contract.wit.contains(&format!("interface {} {{", contract.interface)));
+        }
     }
 
     #[test]
-    fn the_world_imports_nothing() {
-        let (_, world) = WIT.split_once("world transform").expect("there is a world");
-        assert!(!world.contains("import") && !world.contains("include"));
+    fn the_worlds_import_nothing() {
+        for contract in [TRANSFORM, KEYED] {
+            let (_, world) = contract.wit.split_once("\nworld ").expect("there is a world");
+            assert!(!world.contains("import") && !world.contains("include"));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What people read when their SQL is wrong: place, reason and hint, of all views at once.
 
-use super::{at, batch_of, block_on, catalog, engine};
+use super::{at, batch_of, block_on, catalog, engine, start};
 use crate::Engine;
 
 async fn messages(views: &[(&str, &str)]) -> String {
@@ -76,7 +76,7 @@ fn a_row_that_fails_names_its_view() {
         ] {
             let engine = engine(&[("v", sql)]).await;
             let mut job = engine.job().unwrap();
-            job.begin(0, None);
+            job.begin(start(0, None));
             let rows = batch_of(&[at("seven", 0, i64::MAX), at("7", 0, i64::MAX), at("7", 0, 0)]);
             let failed = match job.feed("events", &rows).await {
                 Err(error) => Some(error),
@@ -91,7 +91,7 @@ fn a_row_that_fails_names_its_view() {
             let text = failed.expect("an error").to_string();
             assert!(text.starts_with("view `v`: ") && text.contains(reason), "{sql}: {text}");
             // The next epoch starts clean.
-            job.begin(0, None);
+            job.begin(start(0, None));
             assert!(job.finish(None).await.unwrap().deltas.is_empty());
         }
     });

@@ -9,7 +9,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
 
-use super::{Event, answer, batch_of, block_on, engine, epoch, event_schema, group_rows, sorted};
+use super::{Event, answer, batch_of, block_on, engine, epoch, event_schema, group_rows, sorted, start};
 use crate::Engine;
 use crate::functions::session;
 
@@ -118,7 +118,7 @@ proptest! {
             let mut job = engine.job().unwrap();
             let mut deltas = vec![Vec::new(); QUERIES.len()];
             for batches in cut(&events, &cuts) {
-                job.begin(0, None);
+                job.begin(start(0, None));
                 for batch in &batches {
                     job.feed("events", batch).await.unwrap();
                 }

@@ -1,6 +1,7 @@
 //! The engine as its users see it: laws over random splits, output modes, errors, and reading.
 
 mod errors;
+mod keyed;
 mod laws;
 mod modes;
 mod reading;
@@ -15,6 +16,7 @@ use arrow::array::{
     StringArray, TimestampMillisecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use braid_kernel::EpochStart;
 use datafusion::common::ScalarValue;
 
 use crate::{Catalog, Engine, EngineJob, EventTime, Input, StaticInput};
@@ -77,8 +79,8 @@ pub fn catalog(views: &[(&str, &str)]) -> Catalog {
     let watermark = Some(EventTime { column: "at".into(), delay_ms: 0 });
     Catalog {
         inputs: BTreeMap::from([
-            ("events".into(), Input { schema: event_schema(), watermark, unique: None }),
-            ("other".into(), Input { schema: event_schema(), watermark: None, unique: None }),
+            ("events".into(), Input { schema: event_schema(), watermark, gate: None }),
+            ("other".into(), Input { schema: event_schema(), watermark: None, gate: None }),
         ]),
         statics: BTreeMap::from([(
             "teams".into(),
@@ -95,9 +97,14 @@ pub async fn engine(views: &[(&str, &str)]) -> Engine {
     }
 }
 
+/// An epoch that begins.
+pub fn start(epoch: u64, late_before: Option<i64>) -> EpochStart {
+    EpochStart { epoch, late_before, planned_at: 0 }
+}
+
 /// One epoch's delta of a view.
 pub async fn epoch(job: &mut EngineJob, view: &str, batches: &[RecordBatch]) -> Vec<RecordBatch> {
-    job.begin(0, None);
+    job.begin(start(0, None));
     for batch in batches {
         job.feed("events", batch).await.unwrap();
     }

@@ -2,7 +2,7 @@
 
 use arrow::array::RecordBatch;
 
-use super::{at, batch_of, block_on, engine, lines, sorted};
+use super::{at, batch_of, block_on, engine, lines, sorted, start};
 use crate::{Engine, EngineJob, Output, OutputMode};
 
 const VIEWS: [(&str, &str); 6] = [
@@ -41,7 +41,7 @@ async fn step(
     watermarks: (Option<i64>, Option<i64>),
 ) -> Vec<String> {
     assert!(engine.views().contains_key(view));
-    job.begin(0, watermarks.0);
+    job.begin(start(0, watermarks.0));
     job.feed("events", &rows).await.unwrap();
     let delta = job.finish(None).await.unwrap().deltas.remove(view).unwrap_or_default();
     lines(&output.apply(&delta, watermarks.0, watermarks.1).await.unwrap())
@@ -72,7 +72,7 @@ fn update_writes_what_changed_and_complete_everything() {
         let (mut job, mut update) = (engine.job().unwrap(), engine.output("counts", OutputMode::Update).unwrap());
         let mut complete = engine.output("top", OutputMode::Complete).unwrap();
         let mut windowed = engine.output("windowed", OutputMode::Update).unwrap();
-        job.begin(0, None);
+        job.begin(start(0, None));
         job.feed("events", &batch_of(&[at("a", 1, 1), at("b", 1, 1), at("a", 2, 1), at("c", 2, 1)])).await.unwrap();
         let deltas = job.finish(None).await.unwrap().deltas;
         assert_eq!(sorted(&update.apply(&deltas["counts"], None, None).await.unwrap()), ["a | 2", "b | 1", "c | 1"]);
@@ -80,7 +80,7 @@ fn update_writes_what_changed_and_complete_everything() {
         windowed.apply(&deltas["windowed"], None, Some(10_000)).await.unwrap();
         assert_eq!(windowed.keys(), 0);
 
-        job.begin(0, Some(10_000));
+        job.begin(start(0, Some(10_000)));
         job.feed("events", &batch_of(&[at("b", 3, 1), at("b", 6, 1), at("c", 12, 1)])).await.unwrap();
         let epoch = job.finish(None).await.unwrap();
         assert_eq!(sorted(&update.apply(&epoch.deltas["counts"], None, None).await.unwrap()), ["b | 3", "c | 2"]);
@@ -103,7 +103,7 @@ fn a_seed_is_worth_the_epochs_before_it() {
         let mut job = engine.job().unwrap();
         let mut deltas = Vec::new();
         for (from, to) in [(0, 3), (3, 6)] {
-            job.begin(0, None);
+            job.begin(start(0, None));
             let events: Vec<_> = (from..to).map(|second| at("a", second * 4, 1)).collect();
             job.feed("events", &batch_of(&events)).await.unwrap();
             deltas.extend(job.finish(None).await.unwrap().deltas.remove("windowed").unwrap());

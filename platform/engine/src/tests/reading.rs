@@ -10,7 +10,7 @@ use braid_kernel::manifest::{Base, BaseBy, Delta, Manifest, Table};
 use braid_kernel::serve::Snapshot;
 use braid_kernel::{Merge, Segment, Segments, StoreError};
 
-use super::{at, batch_of, block_on, engine, lines, sorted};
+use super::{at, batch_of, block_on, engine, lines, sorted, start};
 use crate::{Engine, ReadError, Reader};
 
 /// Segments in memory, which counts reads.
@@ -48,7 +48,7 @@ async fn world() -> (Engine, Arc<Shelf>, Snapshot) {
     let mut tables = BTreeMap::<String, Table>::new();
     let mut hot = BTreeMap::<String, BTreeMap<u64, Arc<Vec<RecordBatch>>>>::new();
     for epoch in 0..3u64 {
-        job.begin(0, None);
+        job.begin(start(0, None));
         let second = epoch as i64 * 6;
         job.feed("events", &batch_of(&[at("a", second, 1), at("b", second, 2 + epoch as i64)])).await.unwrap();
         let mut deltas = job.finish(None).await.unwrap().deltas;

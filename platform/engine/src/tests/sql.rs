@@ -1,6 +1,6 @@
 //! Spark's ways of writing things.
 
-use super::{Event, answer, at, batch_of, block_on, engine, epoch, sorted};
+use super::{Event, answer, at, batch_of, block_on, engine, epoch, sorted, start};
 
 async fn ask(sql: &str, events: &[Event]) -> Vec<String> {
     let engine = engine(&[("v", sql)]).await;
@@ -86,7 +86,7 @@ fn names_have_no_case_and_answers_keep_their_spelling() {
         assert_eq!(engine.views()["Sums"].keys, ["Name"]);
         assert_eq!(engine.views()["Sums"].inputs["Mixed"], ["name", "N"]);
         let mut job = engine.job().unwrap();
-        job.begin(0, None);
+        job.begin(start(0, None));
         job.feed("Mixed", &batch_of(&[at("a", 0, 2), at("a", 0, 3), at("b", 0, 1)])).await.unwrap();
         let deltas = job.finish(None).await.unwrap().deltas;
         assert_eq!(sorted(&answer(&engine, "Sums", &deltas["Sums"]).await), ["a | 5"]);
@@ -177,7 +177,7 @@ fn unions_and_views_over_views() {
         ])
         .await;
         let mut job = engine.job().unwrap();
-        job.begin(0, None);
+        job.begin(start(0, None));
         job.feed("events", &batch_of(&[at("a", 0, 1), at("a", 0, 2)])).await.unwrap();
         job.feed("other", &batch_of(&[at("b", 0, 1)])).await.unwrap();
         job.feed("events", &batch_of(&[at("b", 0, 5)])).await.unwrap();
@@ -197,7 +197,7 @@ fn a_refreshed_table_counts_from_the_next_epoch() {
         )])
         .await;
         let mut job = engine.job().unwrap();
-        job.begin(0, None);
+        job.begin(start(0, None));
         engine.refresh("teams", vec![]).await.unwrap();
         job.feed("events", &batch_of(&[at("a", 0, 1)])).await.unwrap();
         assert_eq!(job.finish(None).await.unwrap().deltas["v"][0].num_rows(), 1);

@@ -2,17 +2,20 @@
 //! where nothing is late, on where the epochs are cut.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use braid_kernel::Merge;
 use proptest::prelude::*;
 
-use super::{at, batch_of, block_on, catalog, sorted};
-use crate::catalog::{DropDuplicates, EventTime};
+use super::keyed::{BAD, Sessions};
+use super::{at, batch_of, block_on, catalog, event_schema, sorted, start};
+use crate::catalog::{DropDuplicates, EventTime, Gate, Input, TransformWithState};
+use crate::keyed::TimeMode;
 use crate::{Engine, EngineJob};
 
-const VIEWS: [(&str, &str); 8] = [
+const VIEWS: [(&str, &str); 9] = [
+    ("kept_sessions", "SELECT name, numbers, most FROM kept"),
     (
         "distinct",
         "SELECT w, count(*) AS names FROM (SELECT DISTINCT window(at, '10 seconds') AS w, name FROM events) GROUP BY w",
@@ -62,8 +65,19 @@ async fn compiled() -> Engine {
         input.watermark = Some(EventTime { column: "at".into(), delay_ms: 0 });
     }
     if let Some(other) = catalog.inputs.get_mut("other") {
-        other.unique = Some(DropDuplicates { columns: vec!["name".into(), "at".into()], within_watermark: false });
+        let unique = DropDuplicates { columns: vec!["name".into(), "at".into()], within_watermark: false };
+        other.gate = Some(Gate::Unique(unique));
     }
+    let kept = TransformWithState {
+        code: Arc::new(Sessions::new()),
+        schema: event_schema(),
+        watermark: catalog.inputs["events"].watermark.clone(),
+        keys: vec!["name".into()],
+        time_mode: TimeMode::EventTime,
+        initial: None,
+    };
+    let (schema, gate) = (kept.code.program().output.clone(), Some(Gate::Keyed(Box::new(kept))));
+    catalog.inputs.insert("kept".into(), Input { schema, watermark: None, gate });
     match Engine::compile(catalog).await {
         Ok(engine) => engine,
         Err(errors) => panic!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
@@ -116,8 +130,8 @@ async fn run(engine: &Engine, epochs: &[(Vec<Row>, u8)]) -> BTreeMap<String, Vec
         }
         let ended = watermark.max(left.and_then(|left| right.map(|right| left.min(right))));
         for attempt in 0..=u8::from(trouble & 2 == 2) {
-            job.begin(number as u64, watermark);
-            for (input, mine) in [("events", true), ("other", false)] {
+            job.begin(start(number as u64, watermark));
+            for (input, mine) in [("events", true), ("kept", true), ("other", false)] {
                 let events: Vec<_> =
                     rows.iter().filter(|row| row.0 == mine).map(|row| at(&row.1, row.2, row.3)).collect();
                 job.feed(input, &batch_of(&events)).await.unwrap();
@@ -192,5 +206,21 @@ fn an_inner_join_is_every_pair() {
         ];
         let answers = run(&engine, &epochs).await;
         assert_eq!(answers["inner_join"], ["a | 9000 | 5", "a | 9000 | 7"]);
+    });
+}
+
+#[test]
+fn sessions_end_by_timers_or_by_the_next_row_and_bad_rows_change_nothing() {
+    let engine = stateful();
+    block_on(async {
+        let row = |name: &str, second, n| (true, name.to_owned(), second, n);
+        let other = |second| (false, "o".to_owned(), second, 0);
+        let epochs = [
+            (vec![row("a", 1, 1), row("b", 2, 2), row("a", 3, BAD), row("a", 4, 1), other(4)], 0),
+            (vec![row("a", 9, 3), row("b", 8, 0), other(9)], 1),
+            (vec![row("c", 20, 0), other(20)], 2),
+        ];
+        let answers = run(&engine, &epochs).await;
+        assert_eq!(answers["kept_sessions"], ["a | 1 1 3 | 2", "b | 0 | 1", "b | 2 | 1"]);
     });
 }

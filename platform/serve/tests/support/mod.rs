@@ -15,7 +15,7 @@ use braid_kernel::memory::MemorySegments;
 use braid_kernel::notices::{DEAD_LETTERS, dead_letters_schema};
 use braid_kernel::offsets::SourcePlan;
 use braid_kernel::serve::{Board, Snapshot};
-use braid_kernel::{Ingest, Segments, SourceError, TableKind};
+use braid_kernel::{EpochStart, Ingest, Segments, SourceError, TableKind};
 use braid_serve::{QueryState, QueryStatus, ServeError, ServeState, bind};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -55,7 +55,7 @@ impl River {
             Input {
                 schema: orders_schema(),
                 watermark: Some(EventTime { column: "at".into(), delay_ms: 0 }),
-                unique: None,
+                gate: None,
             },
         )]);
         let engine = Engine::compile(Catalog {
@@ -123,7 +123,7 @@ impl River {
         .unwrap();
         let epoch = self.manifest.next;
         let mut job = self.state.engine.job().unwrap();
-        job.begin(self.manifest.next, self.manifest.watermark);
+        job.begin(EpochStart { epoch, late_before: self.manifest.watermark, planned_at: 0 });
         job.feed("orders", &batch).await.unwrap();
         let result = job.finish(None).await.unwrap();
         let mut deltas = BTreeMap::new();

@@ -103,6 +103,7 @@ broken! {
         "from: clicks" => "from: by_user",
         "from: by_user, output_mode: update, parquet" => "from: all_events, output_mode: update, parquet",
         "from: by_user, output_mode: append" => "from: by_usr, output_mode: append",
+        "plugin: count, key: [user], time_mode: event_time, initial_state: users" => "plugin: cuont, key: [user, user], initial_state: clicks",
     ];
     cyclic_streams: [
         "from: clicks" => "from: [after, third]",

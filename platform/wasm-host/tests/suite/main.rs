@@ -2,4 +2,6 @@
 
 mod anonymise;
 mod evil;
+mod kept;
+mod keyed;
 mod support;

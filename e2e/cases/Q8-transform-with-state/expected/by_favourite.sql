@@ -1,0 +1,1 @@
+SELECT favourite, visits, clicks FROM by_favourite ORDER BY favourite

@@ -1,0 +1,1 @@
+SELECT source, `offset`, reason, record FROM dead_letters

@@ -1,0 +1,1 @@
+SELECT word, count FROM rises ORDER BY word, count
