@@ -26,7 +26,12 @@ pub struct Prepared {
 
 /// Reads and checks a deployment. Static tables are read too: their rows are part of the plans.
 pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failure> {
-    let options = LoadOptions { layout: target.layout.clone(), store: target.store.clone(), ..LoadOptions::default() };
+    let options = LoadOptions {
+        layout: target.layout.clone(),
+        store: target.store.clone(),
+        columns: &braid_connect::columns_of,
+        ..LoadOptions::default()
+    };
     let loaded = braid_spec::load(&target.deployment, &options).map_err(|mistakes| render(&mistakes, output))?;
     let deployment = loaded.deployment;
     let mut mistakes = Diagnostics::default();

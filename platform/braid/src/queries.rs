@@ -1,9 +1,12 @@
 //! `braid queries`: the running query of a deployment, asked over its HTTP API.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::datatypes::{Schema, SchemaRef};
 use braid_spec::LoadOptions;
+use braid_spec::model::Format;
 use serde_json::Value;
 
 use crate::cli::{Output, Queries, StopMode, Which};
@@ -126,7 +129,10 @@ impl Remote {
 
 /// A deployment's name and address. Nothing else of it needs to be right, or even here.
 fn deployment(path: &Path) -> Result<(String, Option<String>), Failure> {
-    let options = LoadOptions { check_files: false, ..LoadOptions::default() };
+    let columns = |_: &mut Format, declared: Option<&SchemaRef>| {
+        Ok(declared.cloned().unwrap_or_else(|| Arc::new(Schema::empty())))
+    };
+    let options = LoadOptions { check_files: false, columns: &columns, ..LoadOptions::default() };
     let loaded = braid_spec::load(path, &options).map_err(|mistakes| Failure::Invalid(mistakes.to_string()))?;
     Ok((loaded.deployment.name, loaded.deployment.serving.http))
 }

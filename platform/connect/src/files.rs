@@ -10,6 +10,7 @@
 mod clean;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufReader;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,6 +24,7 @@ use tokio::runtime::Handle;
 
 use clean::Cleaner;
 
+use crate::formats::avro::container;
 use crate::formats::parquet::{Wanted, read_file};
 use crate::formats::records::{Stop, read_records};
 use crate::formats::{Decoder, project};
@@ -103,9 +105,9 @@ pub(crate) fn open(
 }
 
 impl FileReader {
-    /// The decoder of formats that are made of records; `None` for Parquet.
+    /// The decoder of formats that are made of lines; `None` for Parquet and Avro.
     fn decoder(&self) -> Result<Option<Decoder>, SourceError> {
-        if self.format == Format::Parquet {
+        if matches!(self.format, Format::Parquet | Format::Avro(_)) {
             return Ok(None);
         }
         Decoder::new(&self.format, &self.schema, self.projection.as_deref(), self.batch_rows).map(Some)
@@ -118,11 +120,17 @@ impl FileReader {
         for (path, size) in files {
             let partition: Arc<str> = Arc::from(path.as_str());
             let content = self.place.open(path, *size, runtime)?;
-            match &mut decoder {
-                Some(decoder) => {
+            match (&mut decoder, &self.format) {
+                (Some(decoder), _) => {
                     read_records(content.reader(*size)?.as_mut(), decoder, &partition, emit)?;
                 }
-                None => {
+                (None, Format::Avro(format)) => {
+                    let (declared, projected, batch_rows) = (&self.schema, &projected, self.batch_rows);
+                    let wanted = container::Wanted { format, declared, projected, batch_rows };
+                    let mut reader = BufReader::new(content.reader(*size)?);
+                    container::read_file(&mut reader, &wanted, &partition, emit)?;
+                }
+                (None, _) => {
                     let wanted = Wanted { declared: &self.schema, projected: &projected, batch_rows: self.batch_rows };
                     read_file(content, *size, &wanted, &partition, emit)?;
                 }

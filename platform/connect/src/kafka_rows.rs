@@ -138,7 +138,7 @@ impl RowsBuilder {
         }
         Ok(Self {
             raw: spec.format == Format::Raw,
-            blank_is_bad: spec.format != Format::Text,
+            blank_is_bad: !matches!(spec.format, Format::Text | Format::Avro(_) | Format::Protobuf(_)),
             decoder,
             schema,
             columns,
@@ -210,7 +210,14 @@ impl RowsBuilder {
 
     /// The rows and bad records since the last time, if there are any.
     pub(crate) fn take(&mut self) -> Result<Option<Rows>, SourceError> {
-        let mut rows = match self.decoder.take()? {
+        let taken = self.decoder.take().inspect_err(|_| {
+            // The records that were noted will be read again.
+            self.notes.iter_mut().for_each(|note| drop(note.finish()));
+            self.offsets.clear();
+            self.bad.clear();
+            self.bad_bytes = 0;
+        });
+        let mut rows = match taken? {
             Some(rows) => rows,
             None if self.bad.is_empty() => return Ok(None),
             None => Rows {

@@ -22,6 +22,7 @@ mod place;
 mod pump;
 mod rate;
 mod rate_micro_batch;
+mod registry;
 pub mod replay;
 mod socket;
 mod tables;
@@ -39,6 +40,7 @@ use tokio::sync::Notify;
 
 use replay::Replaying;
 
+pub use formats::columns_of;
 pub use memory::MemoryTable;
 pub use tables::read_table;
 

@@ -166,6 +166,7 @@ pub fn not_replayable(spec: &model::Source) -> Option<String> {
         (_, Format::Parquet | Format::Raw | Format::Native) => {
             Some("its dead letters are no records of a format".to_owned())
         }
+        (SourceKind::Files(_), Format::Avro(_)) => Some("its dead letters are parts of Avro files".to_owned()),
         (SourceKind::Kafka(kafka), _) if !kafka.metadata.is_empty() => {
             let columns: Vec<&str> = kafka.metadata.iter().map(|(name, _)| name.as_str()).collect();
             Some(format!("its rows have {}, and a dead letter keeps the value only", columns.join(", ")))

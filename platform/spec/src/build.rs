@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use crate::build_format::Home;
 use crate::diagnostics::Diagnostic;
 use crate::keys::SOURCE_KINDS;
 use crate::model::{
-    Backpressure, Csv, Format, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Restart, Sink, SinkKind,
+    Backpressure, Format, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Restart, Sink, SinkKind,
     Source, SourceKind, StaticTable, Trigger, Watermark,
 };
 use crate::source_map::SourceMap;
@@ -28,6 +29,8 @@ pub(crate) struct Builder<'a> {
     /// The working directory.
     pub working: &'a Path,
     pub check_files: bool,
+    /// The columns of a format that has a schema elsewhere.
+    pub columns: &'a crate::FindColumns,
 }
 
 impl Builder<'_> {
@@ -140,12 +143,11 @@ impl Builder<'_> {
 
     pub(crate) fn source(&mut self, fields: &Fields) -> Source {
         let mut from = self.source_kind(fields);
-        let (default, in_files) = match from {
-            SourceKind::Files(_) => (None, true),
-            SourceKind::Kafka(_) => (None, false),
-            SourceKind::Socket(_) => (Some(Format::Text), false),
-            SourceKind::Http(_) => (Some(Format::Json), false),
-            SourceKind::Rate(_) | SourceKind::RateMicroBatch(_) => (Some(Format::Native), false),
+        let default = match from {
+            SourceKind::Files(_) | SourceKind::Kafka(_) => None,
+            SourceKind::Socket(_) => Some(Format::Text),
+            SourceKind::Http(_) => Some(Format::Json),
+            SourceKind::Rate(_) | SourceKind::RateMicroBatch(_) => Some(Format::Native),
         };
         let known_kind = SOURCE_KINDS.iter().any(|kind| fields.has(kind));
         let generated = matches!(from, SourceKind::Rate(_) | SourceKind::RateMicroBatch(_));
@@ -160,9 +162,14 @@ impl Builder<'_> {
             }
             (Format::Native, rate_schema())
         } else {
-            let raw = !known_kind || matches!(from, SourceKind::Kafka(_));
-            let format = self.format(fields, default.filter(|_| known_kind), in_files || !known_kind, raw);
-            let schema = self.schema(fields, "a source", &format);
+            let home = match &from {
+                _ if !known_kind => Home::Unknown,
+                SourceKind::Files(_) => Home::Files,
+                SourceKind::Kafka(kafka) => Home::Kafka(kafka.topics.only()),
+                _ => Home::Lines,
+            };
+            let mut format = self.format(fields, default.filter(|_| known_kind), &home);
+            let schema = self.schema(fields, "a source", &mut format);
             match &mut from {
                 SourceKind::Kafka(kafka) => {
                     let schema = self.with_metadata(fields, kafka, &format, &schema);
@@ -181,87 +188,6 @@ impl Builder<'_> {
                 "drop" => OnBadRecord::Drop,
                 _ => OnBadRecord::DeadLetter,
             },
-        }
-    }
-
-    fn format(&mut self, fields: &Fields, default: Option<Format>, in_files: bool, raw: bool) -> Format {
-        let Some(choice) = fields.fields("format") else {
-            if !fields.has("format") && default.is_none() {
-                let mistake = self.map.at_key(&fields.path, "a source needs the key `format`");
-                self.mistakes.push(mistake.expected("`format`: one of `json`, `csv`, `text`, `parquet`, `raw`"));
-            }
-            // `Native` checks no schema: a missing format is one mistake, not two.
-            return default.unwrap_or(Format::Native);
-        };
-        if let Some(csv) = choice.fields("csv") {
-            return Format::Csv(self.csv(csv, in_files));
-        }
-        if choice.has("parquet") && !in_files {
-            let expected = Some("one of `json`, `csv`, `text`".to_owned());
-            self.wrong(&fields.path_of("format"), "Parquet is read from files only", expected, None);
-        }
-        if choice.has("raw") && !raw {
-            let expected = Some("one of `json`, `csv`, `text`, `parquet`".to_owned());
-            let hint = Some("lines are `text`".to_owned());
-            self.wrong(&fields.path_of("format"), "raw records are read from Kafka only", expected, hint);
-        }
-        match () {
-            () if choice.has("json") => Format::Json,
-            () if choice.has("text") => Format::Text,
-            () if choice.has("parquet") => Format::Parquet,
-            () if choice.has("raw") => Format::Raw,
-            () => Format::Native,
-        }
-    }
-
-    fn csv(&mut self, csv: &Fields, in_files: bool) -> Csv {
-        let header = csv.flag_maybe("header").unwrap_or(in_files);
-        if header && !in_files {
-            let hint = Some("remove it: the values stand in the order of the schema".to_owned());
-            self.wrong(&csv.path_of("header"), "only files have a header", None, hint);
-        }
-        let (delimiter, quote) = (csv.character("delimiter"), csv.character("quote"));
-        for (key, character) in [("delimiter", delimiter), ("quote", quote)] {
-            if matches!(character, b'\n' | b'\r') {
-                self.wrong(&csv.path_of(key), "a line's end cannot be used here", None, None);
-            }
-        }
-        if delimiter == quote && !csv.is_bad("delimiter") && !csv.is_bad("quote") {
-            self.wrong(&csv.path_of("quote"), "`delimiter` and `quote` are the same", None, None);
-        }
-        Csv { header, delimiter, quote, null_value: csv.text_maybe("null_value") }
-    }
-
-    fn schema(&mut self, fields: &Fields, what: &str, format: &Format) -> SchemaRef {
-        let schema = fields.columns("schema");
-        match (format, schema) {
-            (Format::Native, schema) => schema.unwrap_or_else(|| Arc::new(Schema::empty())),
-            (Format::Raw, schema) => {
-                if schema.is_some() || fields.is_bad("schema") {
-                    let mistake = self.map.at_key(&fields.path_of("schema"), "raw records have their own columns");
-                    self.mistakes.push(mistake.hint(Some("remove it; say in a view what the bytes mean")));
-                }
-                Arc::new(Schema::new(vec![Field::new("value", DataType::Binary, true)]))
-            }
-            (Format::Text, None) if !fields.has("schema") => text_schema(),
-            (_, None) => {
-                if !fields.has("schema") {
-                    let mistake = self.map.at_key(&fields.path, format!("{what} needs the key `schema`"));
-                    self.mistakes.push(
-                        mistake.expected("`schema`: a map from columns to types, such as `{id: long, name: string}`"),
-                    );
-                }
-                Arc::new(Schema::empty())
-            }
-            (Format::Text, Some(schema)) => {
-                let values: Vec<&Field> = schema.fields().iter().map(AsRef::as_ref).collect();
-                if !matches!(values.as_slice(), [one] if one.data_type() == &DataType::Utf8) {
-                    let mistake = self.map.at_key(&fields.path_of("schema"), "text has one column, and it is a string");
-                    self.mistakes.push(mistake.expected("`{value: string}`, or no `schema`"));
-                }
-                schema
-            }
-            (_, Some(schema)) => schema,
         }
     }
 
@@ -295,10 +221,10 @@ impl Builder<'_> {
     }
 
     pub(crate) fn table(&mut self, fields: &Fields) -> StaticTable {
-        let format = self.format(fields, Some(Format::Native), true, false);
+        let mut format = self.format(fields, Some(Format::Native), &Home::Files);
         StaticTable {
             path: fields.fields("file").map(|file| file.text("path")).unwrap_or_default(),
-            schema: self.schema(fields, "a table", &format),
+            schema: self.schema(fields, "a table", &mut format),
             format,
             refresh: fields.duration_maybe("refresh"),
         }
@@ -372,7 +298,7 @@ fn is_time(field: &Field) -> bool {
     matches!(field.data_type(), DataType::Timestamp(_, _))
 }
 
-fn text_schema() -> SchemaRef {
+pub(crate) fn text_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)]))
 }
 

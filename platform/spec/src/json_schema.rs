@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::keys::{DEPLOYMENT, FORMATS, Key, Keys, LAYOUT, Names, Need, Shape};
+use crate::keys::{DEPLOYMENT, Key, Keys, LAYOUT, Names, Need, Shape};
+use crate::keys_formats::FORMATS;
 
 /// A value from the environment may stand wherever a scalar does.
 const FROM_ENVIRONMENT: &str = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}";

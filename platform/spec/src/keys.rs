@@ -4,7 +4,7 @@
 use crate::keys_run;
 use Need::{Default, Must, Optional};
 use Shape::{
-    Address, Character, Columns, Duration, Flag, Format, Group, Many, Named, NamedWords, OneOrMany, Pairs, Partitions,
+    Address, Columns, Duration, Flag, Format, Group, Many, Named, NamedWords, OneOrMany, Pairs, Partitions,
     PerPartition, Size, Text, Whole, Word,
 };
 
@@ -540,43 +540,6 @@ static KAFKA_SINK: Keys = Keys {
 static MEMORY: Keys = keys("a memory sink", &[]);
 
 static SERVING: Keys = keys("serving", &[key("http", Address, Optional, "The HTTP API's address.")]);
-
-/// `format: {csv: {…}}` and its kin.
-pub(crate) static FORMATS: Keys = Keys {
-    what: "a format",
-    keys: &[
-        key("json", Group(&NO_OPTIONS), Optional, "One JSON object a line."),
-        key("csv", Group(&CSV), Optional, "Comma-separated values."),
-        key("text", Group(&NO_OPTIONS), Optional, "One column, `value`: the line."),
-        key("parquet", Group(&NO_OPTIONS), Optional, "Parquet files."),
-        key(
-            "raw",
-            Group(&NO_OPTIONS),
-            Optional,
-            "From Kafka only: the bytes as they are, in Spark's columns `key`, `value`, `topic`, `partition`, `offset`, `timestamp` and `timestamp_type`; with `metadata`, `value` and those.",
-        ),
-    ],
-    one_of: &["json", "csv", "text", "parquet", "raw"],
-    choice: KIND,
-    dotted: false,
-};
-
-static NO_OPTIONS: Keys = keys("a format without options", &[]);
-
-pub(crate) static CSV: Keys = keys(
-    "CSV",
-    &[
-        key(
-            "header",
-            Flag,
-            Optional,
-            "Whether a file's first line names the columns, which may then stand in any order. True for files if it is not given; records of other sources have no header.",
-        ),
-        key("delimiter", Character, Default(","), "Between values."),
-        key("quote", Character, Default("\""), "Around values that contain the delimiter."),
-        key("null_value", Text, Optional, "The text that means null; the empty value always does."),
-    ],
-);
 
 /// The layout file.
 pub(crate) static LAYOUT: Keys = keys(

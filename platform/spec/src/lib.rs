@@ -7,6 +7,7 @@
 
 mod address;
 mod build;
+mod build_format;
 mod build_kafka;
 mod build_source;
 mod check;
@@ -15,9 +16,11 @@ mod diagnostics;
 mod env;
 mod json_schema;
 mod keys;
+mod keys_formats;
 mod keys_run;
 mod layout;
 pub mod model;
+mod model_formats;
 mod node;
 mod read;
 mod read_kafka;
@@ -33,11 +36,16 @@ pub use diagnostics::{Diagnostic, Diagnostics};
 pub use json_schema::{json_schema, layout_json_schema};
 pub use source_map::SourceMap;
 
+use arrow_schema::SchemaRef;
 use build::Builder;
 use model::{Deployment, Layout, Serving, View, WatermarkPolicy};
 use node::{FILE_BYTES_MAX, Node, Place};
 use read::Reader;
 use value::Fields;
+
+/// Finds the columns of a format whose schema is elsewhere, and puts in what it had to look up. Columns that are declared
+/// are checked, and are the answer. The error is the reason.
+pub type FindColumns = dyn Fn(&mut model::Format, Option<&SchemaRef>) -> Result<SchemaRef, String> + Sync;
 
 /// What a deployment is read with.
 pub struct LoadOptions<'a> {
@@ -51,6 +59,8 @@ pub struct LoadOptions<'a> {
     pub working_dir: PathBuf,
     /// Whether a plugin's missing file is a mistake.
     pub check_files: bool,
+    /// The columns of Avro and Protobuf, of which this room knows nothing.
+    pub columns: &'a FindColumns,
 }
 
 impl Default for LoadOptions<'_> {
@@ -62,6 +72,7 @@ impl Default for LoadOptions<'_> {
             env: &|name| std::env::var(name).ok(),
             working_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             check_files: true,
+            columns: &|_, declared| declared.cloned().ok_or_else(|| "the columns are not known; write `schema`".into()),
         }
     }
 }
@@ -123,8 +134,14 @@ fn deployment(
     options: &LoadOptions<'_>,
 ) -> Option<Deployment> {
     let layout = find_layout(root, map, mistakes, folder, options);
-    let mut builder =
-        Builder { map, mistakes, folder, working: &options.working_dir, check_files: options.check_files };
+    let mut builder = Builder {
+        map,
+        mistakes,
+        folder,
+        working: &options.working_dir,
+        check_files: options.check_files,
+        columns: options.columns,
+    };
     for section in ["sources", "views"] {
         if root.has(section) && !root.is_bad(section) && root.named(section).next().is_none() {
             let mistake = map.at_key(section, format!("`{section}` is empty"));

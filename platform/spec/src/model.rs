@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use arrow_schema::{DataType, Field, SchemaRef, TimeUnit};
 
+pub use crate::model_formats::{Avro, Csv, Protobuf, Registry, Text};
+
 /// A whole deployment: one YAML file and its layout.
 #[derive(Debug, Clone)]
 pub struct Deployment {
@@ -258,6 +260,18 @@ pub enum Topics {
     Pattern(String),
 }
 
+impl Topics {
+    /// The topic, if it is one and known.
+    pub(crate) fn only(&self) -> Option<String> {
+        let mut all: Box<dyn Iterator<Item = &String>> = match self {
+            Topics::Assign(topics) => Box::new(topics.keys()),
+            Topics::Subscribe(topics) => Box::new(topics.iter()),
+            Topics::Pattern(_) => return None,
+        };
+        all.next().filter(|_| all.next().is_none()).cloned()
+    }
+}
+
 impl fmt::Display for Topics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -438,21 +452,12 @@ pub enum Format {
     Parquet,
     /// One column, `value`: a record's bytes as they are.
     Raw,
+    /// Avro: its files, or a record's bytes.
+    Avro(Box<Avro>),
+    /// A Protobuf message for each record.
+    Protobuf(Box<Protobuf>),
     /// No bytes: the source makes rows itself (rate).
     Native,
-}
-
-/// Options of CSV, Spark's names.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Csv {
-    /// The first line names the columns, which may then stand in any order.
-    pub header: bool,
-    /// Between values.
-    pub delimiter: u8,
-    /// Around values that contain it.
-    pub quote: u8,
-    /// The text that means null; the empty value always does.
-    pub null_value: Option<String>,
 }
 
 /// A table that is read whole and joined.

@@ -1,20 +1,25 @@
 //! Bytes to rows: records in the declared schema become columns, and those that cannot are kept with their position.
 
+pub(crate) mod avro;
+pub(crate) mod binary;
 mod columns;
 mod csv;
 mod json;
 mod nested;
 pub(crate) mod parquet;
+mod protobuf;
 pub(crate) mod records;
+mod tree;
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use braid_kernel::{BadRecord, Rows, SourceError};
 use braid_spec::model::Format;
 use memchr::{memchr, memchr_iter, memrchr};
 
+use binary::Binary;
 use columns::{Columns, Kind, Value};
 
 /// The longest record. A longer one is a bad record, and memory stays bounded while it is skipped.
@@ -33,6 +38,41 @@ pub(crate) fn project(declared: &SchemaRef, projection: Option<&[String]>) -> Sc
     };
     let needed = declared.fields().iter().filter(|field| names.contains(field.name()));
     Arc::new(Schema::new(needed.cloned().collect::<Vec<_>>()))
+}
+
+/// The columns of a format whose schema is elsewhere: those that are declared, checked, or those that it says. What had to
+/// be looked up for that is put into the format. The error is the reason.
+pub fn columns_of(format: &mut Format, declared: Option<&SchemaRef>) -> Result<SchemaRef, String> {
+    match (format, declared) {
+        (Format::Avro(avro), None) => avro::columns(avro),
+        (Format::Avro(avro), Some(declared)) => avro::check(avro, declared).map(|()| declared.clone()),
+        (Format::Protobuf(protobuf), None) => protobuf::columns(protobuf),
+        (Format::Protobuf(protobuf), Some(declared)) => protobuf::check(protobuf, declared).map(|()| declared.clone()),
+        _ => Err("this format's columns are declared".into()),
+    }
+}
+
+/// What a deployment calls a type.
+fn words(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 => "string".into(),
+        DataType::Boolean => "boolean".into(),
+        DataType::Int8 => "tinyint".into(),
+        DataType::Int16 => "smallint".into(),
+        DataType::Int32 => "int".into(),
+        DataType::Int64 => "long".into(),
+        DataType::Float32 => "float".into(),
+        DataType::Float64 => "double".into(),
+        DataType::Date32 => "date".into(),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => "timestamp_millis".into(),
+        DataType::Timestamp(..) => "timestamp".into(),
+        DataType::Binary => "binary".into(),
+        DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
+        DataType::List(item) => format!("array<{}>", words(item.data_type())),
+        DataType::Map(..) => "map".into(),
+        DataType::Struct(_) => "struct".into(),
+        other => other.to_string(),
+    }
 }
 
 /// Decodes records of one partition at a time; see [`Decoder::start`].
@@ -59,6 +99,7 @@ enum Inner {
     Csv(Box<csv::Csv>),
     Text(Columns),
     Raw(Columns),
+    Binary(Box<Binary>),
 }
 
 impl Decoder {
@@ -94,6 +135,7 @@ impl Decoder {
                 }
                 Inner::Raw(Columns::new(schema.clone(), batch_rows)?)
             }
+            Format::Avro(_) | Format::Protobuf(_) => Inner::Binary(Box::new(Binary::new(format, declared, &schema)?)),
             Format::Parquet => {
                 return Err(SourceError::Fatal("format parquet is for files; lines are json, csv or text".into()));
             }
@@ -152,6 +194,7 @@ impl Decoder {
             || self.bad.len() >= self.batch_rows
             || self.bytes >= BATCH_BYTES_MAX
             || self.bad_bytes >= BATCH_BAD_BYTES_MAX
+            || matches!(&self.inner, Inner::Binary(binary) if binary.failed())
     }
 
     /// Decodes the whole records at the start of `bytes` until full, and says how many bytes they took.
@@ -198,6 +241,7 @@ impl Decoder {
                 self.account(outcome, record);
             }
             Inner::Raw(_) => self.raw(Some(record)),
+            Inner::Binary(_) => self.binary(record),
             _ => {
                 let valid = simdutf8::basic::from_utf8(record);
                 let mut slots = recycle(std::mem::take(&mut self.slots));
@@ -206,6 +250,19 @@ impl Decoder {
             }
         }
         self.next_offset = offset + 1;
+    }
+
+    fn binary(&mut self, record: &[u8]) {
+        let Inner::Binary(binary) = &mut self.inner else { return };
+        match binary.record(record) {
+            Ok(Some(values)) => {
+                self.account(Ok(Some(())), record);
+                // A few bytes can be many values.
+                self.bytes += values.saturating_mul(8);
+            }
+            Ok(None) => {}
+            Err(reason) => self.divert(reason, record),
+        }
     }
 
     /// Takes one raw record, which may be null.
@@ -237,7 +294,12 @@ impl Decoder {
 
     /// The rows and bad records since the last time, if there are any.
     pub(crate) fn take(&mut self) -> Result<Option<Rows>, SourceError> {
-        let columns = self.finish()?;
+        let columns = self.finish().inspect_err(|_| {
+            // What was decoded is forgotten with what could not be: it will be read again.
+            self.offsets.clear();
+            self.bad.clear();
+            (self.bytes, self.bad_bytes) = (0, 0);
+        })?;
         if self.offsets.is_empty() && self.bad.is_empty() {
             return Ok(None);
         }
@@ -259,6 +321,7 @@ impl Decoder {
             Inner::Json(json) => return Ok(json.finish()),
             Inner::Csv(csv) => return Ok(csv.finish()),
             Inner::Text(columns) | Inner::Raw(columns) => return Ok(columns.finish()),
+            Inner::Binary(binary) => return binary.finish(),
             Inner::Nested(nested) => nested,
         };
         let finished = nested.finish().map_err(SourceError::Fatal)?;
@@ -306,6 +369,7 @@ impl Decoder {
                 Ok(())
             }
             Inner::Raw(_) => return self.raw(Some(bytes)),
+            Inner::Binary(_) => return self.binary(bytes),
             _ if text.bytes().all(|byte| byte.is_ascii_whitespace()) => return,
             Inner::Json(json) => {
                 slots.resize(json.width(), Value::Null);
@@ -348,7 +412,8 @@ impl Decoder {
 
     #[cold]
     fn divert(&mut self, reason: String, raw: &[u8]) {
-        let bad = BadRecord::new(self.partition.clone(), self.next_offset, reason, trim_lines(raw));
+        let raw = if matches!(self.inner, Inner::Binary(_)) { raw } else { trim_lines(raw) };
+        let bad = BadRecord::new(self.partition.clone(), self.next_offset, reason, raw);
         self.bad_bytes += bad.raw.len();
         self.bad.push(bad);
     }

@@ -1,0 +1,1 @@
+SELECT id, coalesce(customer, '') AS customer, price, coalesce(note, '') AS note FROM orders_seen ORDER BY id
