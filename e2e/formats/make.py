@@ -1,7 +1,7 @@
 """Makes the binary inputs of the cases and tests of Avro and Protobuf, and the answers that are expected of them, by other
 programs than Braid: fastavro, and Google's protoc and runtime.
 
-    python -m venv v && v/bin/pip install fastavro grpcio-tools cramjam && v/bin/python make.py
+    python -m venv v && v/bin/pip install fastavro cramjam backports.zstd grpcio-tools && v/bin/python make.py
 """
 
 import base64
@@ -159,7 +159,7 @@ def thing_row(t):
     either = t["either"]
     return [text(v) for v in [
         t["id"], t["title"], t["small"], t["ratio"], t["weight"], t["sold"], t["picture"].hex(), t["code"].hex(), color,
-        sum(s or 0 for s in t["sizes"]), t["stock"].get("k1"), t["maker"]["name"], t["maker"]["since"],
+        ";".join("-" if s is None else str(s) for s in t["sizes"]), t["stock"].get("k1"), t["maker"]["name"], t["maker"]["since"],
         t["second"]["name"] if t["second"] else None, f"{t['price']:.3f}", t["day"], t["millis"], t["micros"], t["uuid"],
         either if isinstance(either, int) else None, either if isinstance(either, str) else None, t["number"], 42]]
 
@@ -187,7 +187,7 @@ def things():
     (HERE / "things.avro.b64").write_text("\n".join(lines) + "\n")
 
 
-PROTO_HEADER = ["id", "name", "price", "sold", "color", "main", "count", "parts", "total", "sizes", "k1", "at", "rating",
+PROTO_HEADER = ["id", "name", "price", "sold", "color", "main", "count", "parts", "sizes", "k1", "at", "rating",
                 "grams", "pounds", "shelf", "code", "serial", "picture", "colors"]
 
 
@@ -231,8 +231,8 @@ def messages():
         rows.append([text(v) for v in [
             thing.id, thing.name, zero(thing.price), zero(thing.sold),
             [None, "RED", "BLUE", "UNKNOWN_ENUM_VALUE_Color_9"][i % 4],
-            thing.main.name if i % 3 else None, zero(thing.main.count), len(thing.parts), sum(p.count for p in thing.parts) if thing.parts else None,
-            sum(thing.sizes) if thing.sizes else None, thing.stock["k1"] if "k1" in thing.stock else None,
+            thing.main.name if i % 3 else None, zero(thing.main.count), json.dumps([{"name": p.name, **({"count": p.count} if p.count else {})} for p in thing.parts], separators=(",", ":")),
+            ";".join(map(str, thing.sizes)), thing.stock["k1"] if "k1" in thing.stock else None,
             at(i % 60).replace(microsecond=i), i // 2 if i % 2 else None,
             thing.grams if i % 3 == 1 else None, thing.pounds if i % 3 == 2 else None, i if i % 5 == 0 else None,
             -1 - i, -1 - i, bytes([i]).hex(), "RED;BLUE" if i % 2 else "BLUE"]])

@@ -7,6 +7,7 @@ pub mod http;
 pub mod oracle;
 pub mod parquet;
 pub mod random;
+pub mod registry;
 pub mod ysb;
 
 #[cfg(test)]
@@ -19,6 +20,8 @@ mod deployments;
 mod differential;
 #[cfg(test)]
 mod dlq_tests;
+#[cfg(test)]
+mod format_tests;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
