@@ -117,7 +117,7 @@ impl Builder<'_> {
             self.mistakes.push(mistake.expected("`descriptor_file` and `message`, or `registry`").hint(Some(hint)));
         } else if protobuf.has("descriptor_file") && !protobuf.has("message") {
             let mistake = self.map.at_value(&protobuf.path, "nothing says which message of the descriptors it is");
-            self.mistakes.push(mistake.expected("`message`: its name, with or without its package"));
+            self.mistakes.push(mistake.expected("`message`: its name, with the package or without"));
         }
         Format::Protobuf(Box::new(Protobuf {
             descriptors,

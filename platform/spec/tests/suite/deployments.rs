@@ -30,6 +30,8 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("plugins")).unwrap();
         fs::write(folder.path().join("plugins/clean.wasm"), b"\0asm").unwrap();
+        fs::write(folder.path().join("order.avsc"), r#""long""#).unwrap();
+        fs::write(folder.path().join("thing.desc"), b"\0\x01").unwrap();
         Bench { folder }
     }
 
@@ -40,6 +42,7 @@ impl Bench {
             env: &environment,
             working_dir: self.folder.path().to_owned(),
             check_files: true,
+            ..LoadOptions::default()
         }
     }
 
@@ -367,9 +370,9 @@ fn another_room_places_its_mistakes() {
     );
     insta::assert_snapshot!(mistake.to_string(), @r"
     error: there is no table `all_events`
-      --> golden.yaml:80:12
+      --> golden.yaml:98:12
        |
-    80 |       FROM all_events
+    98 |       FROM all_events
        |            ^^^^^^^^^^ views.by_user.sql
        = help: did you mean `events`?
     ");

@@ -81,7 +81,7 @@ fn message(format: &model::Protobuf) -> Result<MessageDescriptor, String> {
     found.ok_or_else(|| {
         let names: Vec<String> = pool
             .all_messages()
-            .filter(|m| !m.is_map_entry() && m.package_name() != "google.protobuf")
+            .filter(|m| !m.is_map_entry() && !m.package_name().starts_with("google.protobuf"))
             .map(|m| format!("`{}`", m.full_name()))
             .take(20)
             .collect();
