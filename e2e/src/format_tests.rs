@@ -254,6 +254,13 @@ fn a_registry_that_is_away_is_waited_for() {
     assert!(running.wait().success(), "{}", running.said());
     assert_eq!(river.rows("SELECT total, n FROM seen"), ["45,10"]);
     assert_eq!(river.rows("SELECT count(*) FROM dead_letters"), ["0"]);
+    // What is no registry knows no schema either, and no record is bad for that.
+    let source = format!("format: {{avro: {{registry: {{url: \"{}/wrong\"}}}}}}\nschema: {{n: long}}", registry.url());
+    let mut wrong = bench.river(&source, "SELECT n FROM records");
+    wrong.store = format!("{}-wrong", wrong.store);
+    let ended = wrong.catch_up();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(ended.err.contains("check `url`"), "{}", ended.err);
     // Without columns, the registry is needed to begin with.
     registry.away(true);
     let source = format!("format: {{avro: {{registry: {{url: \"{}\", subject: orders}}}}}}", registry.url());

@@ -198,7 +198,8 @@ impl Registry {
         match status.as_u16() {
             200 => serde_json::from_slice(&body)
                 .map_err(|error| Failed::Refused(format!("{at} answers nonsense: {error}"))),
-            404 => Err(Failed::Unknown(format!("{at} has no such schema{}", said(&body)))),
+            404 if knows_no_schema(&body) => Err(Failed::Unknown(format!("{at} has no such schema{}", said(&body)))),
+            404 => Err(Failed::Refused(format!("{at} is no schema registry's (404 Not Found): check `url`"))),
             401 | 403 => {
                 Err(Failed::Refused(format!("{at} refuses the login ({status}): check `username` and `password`")))
             }
@@ -206,6 +207,15 @@ impl Registry {
             _ => Err(Failed::Refused(format!("{at} answers {status}{}", said(&body)))),
         }
     }
+}
+
+/// Whether a registry says that it has no such subject, version or schema, and not a server that it has no such page.
+fn knows_no_schema(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Said {
+        error_code: u32,
+    }
+    serde_json::from_slice::<Said>(body).is_ok_and(|said| matches!(said.error_code, 40_401..=40_403))
 }
 
 /// The registry's own words.
