@@ -21,6 +21,7 @@ mod keys_run;
 mod layout;
 pub mod model;
 mod model_formats;
+mod model_kafka;
 mod node;
 mod read;
 mod read_kafka;
