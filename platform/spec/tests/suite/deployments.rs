@@ -30,6 +30,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("plugins")).unwrap();
         fs::write(folder.path().join("plugins/clean.wasm"), b"\0asm").unwrap();
+        fs::write(folder.path().join("plugins/count.wasm"), b"\0asm").unwrap();
         fs::write(folder.path().join("order.avsc"), r#""long""#).unwrap();
         fs::write(folder.path().join("thing.desc"), b"\0\x01").unwrap();
         Bench { folder }
@@ -370,11 +371,11 @@ fn another_room_places_its_mistakes() {
     );
     insta::assert_snapshot!(mistake.to_string(), @r"
     error: there is no table `all_events`
-      --> golden.yaml:98:12
-       |
-    98 |       FROM all_events
-       |            ^^^^^^^^^^ views.by_user.sql
-       = help: did you mean `events`?
+       --> golden.yaml:102:12
+        |
+    102 |       FROM all_events
+        |            ^^^^^^^^^^ views.by_user.sql
+        = help: did you mean `events`?
     ");
 }
 
