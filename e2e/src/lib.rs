@@ -32,6 +32,8 @@ mod kill;
 #[cfg(test)]
 mod managed;
 #[cfg(test)]
+mod pipelines;
+#[cfg(test)]
 mod quickstart;
 #[cfg(test)]
 mod quijote;

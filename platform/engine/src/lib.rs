@@ -12,6 +12,7 @@ mod dialect;
 mod engine;
 mod event_time;
 mod exact_sum;
+mod expression;
 mod extreme;
 mod functions;
 mod gates;
@@ -50,6 +51,7 @@ pub use catalog::{
     TransformWithState, ViewInfo,
 };
 pub use engine::Engine;
+pub use expression::{Expression, Expressions};
 pub use job::{EngineJob, EpochResult, LATE_ROWS_MAX};
 pub use keyed::{Failed, TimeMode};
 pub use output::Output;
