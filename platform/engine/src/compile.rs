@@ -29,7 +29,7 @@ use crate::stages::Stages;
 use crate::upper::Upper;
 
 /// Counts changes of what states mean. A change of it is a change of every view's definition.
-const STATE_VERSION: u32 = 2;
+const STATE_VERSION: u32 = 3;
 
 /// A compiled view.
 #[derive(Debug)]

@@ -30,6 +30,7 @@ mod pipeline;
 mod reader;
 mod rewrite;
 mod session;
+mod sliding;
 mod spark;
 mod spelling;
 mod split;

@@ -211,7 +211,7 @@ broken! {
     pipelines: [
         "- map: {plugin: clean-up}" => "- mapp: {word: user}",
         "- filter: word <> ''" => "- filter: {a: b}",
-        "window: 10m, slide: 5m, time: at}" => "window: 10m, slide: 1h, time: at}",
+        "window: 10m, slide: 5m, time: at}" => "window: 10m, slide: 1h, inverse: true, time: at}",
         "pprint: {num: 3, output_mode: update}" => "pprint: {num: none, output_mode: update}",
         "- window: {length: 1h, slide: 1h, time: at}" => "- window: {length: 1h}\n      - window: {length: 1h, slide: 30m, time: at}",
         "with: clicks, on: user, left: {here: user}" => "with: users, on: user, left: {here: user, there: user}",
