@@ -29,7 +29,9 @@ impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("plugins")).unwrap();
-        fs::write(folder.path().join("plugins/clean.wasm"), b"\0asm").unwrap();
+        for plugin in ["clean", "count"] {
+            fs::write(folder.path().join(format!("plugins/{plugin}.wasm")), b"\0asm").unwrap();
+        }
         Bench { folder }
     }
 
@@ -418,9 +420,9 @@ fn another_room_places_its_mistakes() {
     );
     insta::assert_snapshot!(mistake.to_string(), @r"
     error: there is no table `all_events`
-      --> golden.yaml:80:12
+      --> golden.yaml:84:12
        |
-    80 |       FROM all_events
+    84 |       FROM all_events
        |            ^^^^^^^^^^ views.by_user.sql
        = help: did you mean `events`?
     ");
