@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{at, batch_of, block_on, engine, lines, sorted};
+use super::{at, batch_of, block_on, engine, lines, sorted, start};
 use crate::groups::MERGED_ROWS;
 use crate::{Engine, OutputMode};
 
@@ -72,7 +72,7 @@ proptest! {
             let (mut all, mut before): (Vec<Row>, Option<i64>) = (Vec::new(), None);
             let mut states = Vec::new();
             for (number, (rows, watermark)) in epochs.iter().enumerate() {
-                job.begin(number as u64, before.map(|second| second * 1000));
+                job.begin(start(number as u64, before.map(|second| second * 1000)));
                 let events: Vec<_> = rows.iter().map(|(name, second, n)| at(&((b'a' + name) as char).to_string(), *second, *n)).collect();
                 job.feed("events", &batch_of(&events)).await.unwrap();
                 let delta = job.finish(Some(watermark * 1000)).await.unwrap().deltas.remove("w").unwrap_or_default();
@@ -119,7 +119,7 @@ fn rows_per_window(length: i64) -> f64 {
         let (mut given, before) = (0, MERGED_ROWS.get());
         let seconds = 3 * length;
         for second in 0..seconds {
-            job.begin(second as u64, (second > 0).then_some((second - 1) * 1000));
+            job.begin(start(second as u64, (second > 0).then_some((second - 1) * 1000)));
             job.feed("events", &batch_of(&[at("a", second, 1)])).await.unwrap();
             let delta = job.finish(None).await.unwrap().deltas.remove("w").unwrap_or_default();
             let late = (second > 0).then_some((second - 1) * 1000);
