@@ -6,6 +6,7 @@
 //!   is a new process, so that every case restarts as often as it has steps;
 //! - `expected/<name>.sql` with `<name>.csv`: a question and its exact answer, computed without Braid;
 //! - `expected/<name>.parquet.csv`: the rows of the Parquet files in `${OUTPUT}/<name>`, sorted;
+//! - `expected/<name>.text.csv`: the lines of text files `part-*` in `${OUTPUT}/<name>` or `${OUTPUT}/<name>-…`, sorted;
 //! - `expected/output.txt`: lines that the runs print; `expected/fails.txt`: lines of the error with which the last ends;
 //! - `expected/steps-matter`: its answer depends on where the steps are cut, so it is not also run in one step;
 //! - or only `expected/validate.txt`: what `braid validate` says when it refuses the deployment (exit code 2).
@@ -97,9 +98,10 @@ fn compare(name: &str, expected: &Path, river: &River, output: &Path, said: &str
     for path in files(expected, "csv") {
         let wanted = std::fs::read_to_string(&path).expect("a readable file");
         let stem = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
-        let (what, found) = match stem.strip_suffix(".parquet") {
-            Some(sink) => (format!("the files of {sink}"), parquet_rows(&output.join(sink))),
-            None => {
+        let (what, found) = match stem.rsplit_once('.') {
+            Some((sink, "parquet")) => (format!("the files of {sink}"), parquet_rows(&output.join(sink))),
+            Some((sink, "text")) => (format!("the files of {sink}"), text_lines(output, sink)),
+            _ => {
                 let sql = std::fs::read_to_string(expected.join(format!("{stem}.sql")))
                     .unwrap_or_else(|error| panic!("{name}: {stem}.sql: {error}"));
                 let csv = river.csv(&sql);
@@ -110,6 +112,21 @@ fn compare(name: &str, expected: &Path, river: &River, output: &Path, said: &str
         compared += 1;
     }
     assert!(compared > 0, "{name} expects nothing");
+}
+
+/// The lines of a sink's text files, sorted.
+fn text_lines(output: &Path, sink: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (path, whole) in walk(output) {
+        let folder = path.iter().next().unwrap_or_default().to_string_lossy().into_owned();
+        let part = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("part-"));
+        if part && (folder == sink || folder.starts_with(&format!("{sink}-"))) {
+            let text = std::fs::read_to_string(whole).expect("a readable file");
+            lines.extend(text.lines().map(str::to_owned));
+        }
+    }
+    lines.sort();
+    lines
 }
 
 /// Panics with the lines that differ.

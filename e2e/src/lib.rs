@@ -35,6 +35,8 @@ mod kill;
 #[cfg(test)]
 mod managed;
 #[cfg(test)]
+mod pipelines;
+#[cfg(test)]
 mod quickstart;
 #[cfg(test)]
 mod quijote;

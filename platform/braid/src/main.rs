@@ -7,6 +7,7 @@ mod failure;
 mod job;
 mod layers;
 mod outlet;
+mod pipeline;
 mod position;
 mod prepare;
 mod queries;

@@ -8,13 +8,13 @@ use braid_engine::{
     Catalog, DropDuplicates, Engine, EventTime, Gate, Input, OutputMode, StaticInput, TimeMode, TransformWithState,
 };
 use braid_kernel::keyed::KeyedCode;
-use braid_spec::model::{self, Deployment};
+use braid_spec::model::{self, Deployment, SinkKind, TextFiles};
 use braid_spec::{Diagnostics, LoadOptions, SourceMap};
 use braid_wasm_host::Plugin;
 
 use crate::cli::{Output, Target};
 use crate::failure::Failure;
-use crate::position;
+use crate::{pipeline, position};
 
 /// A deployment whose parts fit together.
 pub struct Prepared {
@@ -38,6 +38,7 @@ pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failur
     let plugins = load_plugins(&deployment, &loaded.source_map, &mut mistakes);
     let inputs = inputs(&deployment, &plugins, &loaded.source_map, &mut mistakes);
     let statics = statics(&deployment, &loaded.source_map, &mut mistakes).await;
+    pipeline::check(&deployment, &loaded.source_map, &mut mistakes);
     if !mistakes.list.is_empty() {
         return Err(render(&mistakes, output));
     }
@@ -57,6 +58,14 @@ pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failur
         if let Err(reason) = engine.output(&sink.from, output_mode(sink.output_mode)) {
             let path = format!("sinks.{name}.output_mode");
             mistakes.list.push(loaded.source_map.diagnostic(&path, None, reason, None));
+        }
+        let info =
+            engine.views().get(&sink.from).filter(|_| matches!(sink.to, SinkKind::Text(TextFiles::Folder { .. })));
+        if let Some(info) = info.filter(|info| !is_text(&info.schema)) {
+            let message =
+                format!("a text sink writes one column of text, and `{}` is {}", info.name, columns(&info.schema));
+            let hint = "write one of them all, e.g. `SELECT concat_ws(',', …) AS value`".to_owned();
+            mistakes.list.push(loaded.source_map.diagnostic(&format!("sinks.{name}.text"), None, message, Some(hint)));
         }
     }
     if !mistakes.list.is_empty() {
@@ -214,6 +223,11 @@ fn transform_with_state(
         initial: keyed.initial_state.clone(),
     };
     Ok(Input { schema: output, watermark: after, gate: Some(Gate::Keyed(Box::new(gate))) })
+}
+
+/// Whether rows are lines of text.
+fn is_text(schema: &SchemaRef) -> bool {
+    matches!(schema.fields().as_ref(), [only] if only.data_type() == &DataType::Utf8)
 }
 
 fn columns(schema: &SchemaRef) -> String {

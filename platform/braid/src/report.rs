@@ -11,7 +11,7 @@ use braid_kernel::serve::Snapshot;
 use braid_kernel::time::rfc3339;
 use braid_kernel::{Manifest, Segment, TableKind, ledger};
 use braid_serve::render;
-use braid_spec::model::{BaseBy, CleanSource, End, Kafka, LogKeep, SinkKind, SourceKind, Start};
+use braid_spec::model::{BaseBy, CleanSource, End, Kafka, LogKeep, SinkKind, SourceKind, Start, TextFiles};
 use serde_json::json;
 
 use crate::cli::Output;
@@ -192,8 +192,15 @@ pub fn plan(prepared: &Prepared, seen: &Seen, output: Output) -> Result<String, 
     }
     for (name, sink) in &deployment.sinks {
         let to = match &sink.to {
-            SinkKind::Console { .. } => "console".into(),
+            SinkKind::Console { .. } | SinkKind::Pprint { .. } => "console".into(),
             SinkKind::Parquet { path } => format!("Parquet files in {path}"),
+            SinkKind::Text(TextFiles::Folder { path }) => format!("text files in {path}"),
+            SinkKind::Text(TextFiles::PerEpoch { prefix, suffix }) => {
+                format!(
+                    "text files in {}",
+                    suffix.as_ref().map_or(format!("{prefix}-*"), |suffix| format!("{prefix}-*.{suffix}"))
+                )
+            }
             SinkKind::Kafka { topic, .. } => format!("kafka {topic}"),
             SinkKind::Memory => "memory".into(),
         };

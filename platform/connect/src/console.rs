@@ -44,14 +44,18 @@ impl Console {
 impl Output for Console {
     async fn write(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
         let text = self.table(epoch, rows)?;
-        // At once, so that tables of several sinks do not mix.
-        let mut out = std::io::stdout().lock();
-        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        match written {
-            // Whoever read the output has gone; that is no reason to stop a pipeline.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.map_err(|error| SinkError::Retry(format!("standard output: {error}"))),
-        }
+        print(&text)
+    }
+}
+
+/// Prints text at once, so that what several sinks print does not mix.
+pub(crate) fn print(text: &str) -> Result<(), SinkError> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match written {
+        // Whoever read the output has gone; that is no reason to stop a pipeline.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| SinkError::Retry(format!("standard output: {error}"))),
     }
 }
 

@@ -3,6 +3,7 @@
 mod backoff;
 mod console;
 mod files;
+mod folder;
 mod formats;
 mod generate;
 mod journal;
@@ -28,6 +29,7 @@ mod socket;
 mod tables;
 #[cfg(test)]
 mod test_store;
+mod text_sink;
 
 use std::sync::Arc;
 
@@ -133,6 +135,8 @@ pub fn sink(
     match to {
         SinkKind::Memory => Ok(memory::open(mode, schema)),
         SinkKind::Console { rows_max } => Ok(console::open(name, *rows_max, schema)),
+        SinkKind::Pprint { rows_max } => Ok(text_sink::pprint(*rows_max)),
+        SinkKind::Text(files) => text_sink::files(files),
         SinkKind::Parquet { path } => parquet_sink::open(path, schema),
         SinkKind::Kafka { brokers, topic, client } => {
             let sink = kafka_sink::open(name, history, brokers, topic, client)?;

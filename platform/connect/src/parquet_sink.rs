@@ -3,50 +3,25 @@
 //! A file's name is a pure function of its epoch and appears when it is complete, so a replay writes the same file over
 //! itself. Nothing else that ends in `.parquet` is ever in the folder: Spark, DuckDB and pandas read it as it is.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use braid_kernel::SinkError;
-use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
-use crate::place::{local_path, object_store};
+use crate::folder::Folder;
 use crate::{OpenSink, Output};
-
-/// What an unfinished file's name begins with: hidden from every reader.
-const UNFINISHED_PREFIX: &str = ".part-";
-/// What it ends with.
-const UNFINISHED_SUFFIX: &str = ".tmp";
-
-enum Folder {
-    Local(PathBuf),
-    Remote { store: Arc<dyn ObjectStore>, path: ObjectPath },
-}
 
 struct ParquetFolder {
     folder: Folder,
     schema: SchemaRef,
-    /// Whether what an earlier run left unfinished was removed.
-    tidy: bool,
 }
 
 pub(crate) fn open(path: &str, schema: SchemaRef) -> Result<OpenSink, SinkError> {
-    let folder = match local_path(path) {
-        Some(path) => Folder::Local(path),
-        None => {
-            let (store, path, _) = object_store(path).map_err(SinkError::Fatal)?;
-            Folder::Remote { store, path }
-        }
-    };
-    Ok(OpenSink { output: Box::new(ParquetFolder { folder, schema, tidy: false }), memory: None })
+    let output = ParquetFolder { folder: Folder::open(path)?, schema };
+    Ok(OpenSink { output: Box::new(output), memory: None })
 }
 
 /// The name of an epoch's file.
@@ -62,32 +37,7 @@ impl Output for ParquetFolder {
             return Ok(());
         }
         let schema = self.schema.clone();
-        let name = file_name(epoch);
-        match &self.folder {
-            Folder::Local(folder) => {
-                let (folder, tidy) = (folder.clone(), !std::mem::replace(&mut self.tidy, true));
-                let written = tokio::task::spawn_blocking(move || {
-                    if tidy {
-                        remove_unfinished(&folder)?;
-                    }
-                    write_file(&folder, &name, &encode(&schema, &rows)?)
-                });
-                written.await.map_err(|error| SinkError::Fatal(format!("bug: writing Parquet panicked: {error}")))?
-            }
-            Folder::Remote { store, path } => {
-                let encoded = tokio::task::spawn_blocking(move || encode(&schema, &rows)).await;
-                let encoded =
-                    encoded.map_err(|error| SinkError::Fatal(format!("bug: writing Parquet panicked: {error}")))?;
-                let key = path.clone().join(name);
-                store.put(&key, encoded?.into()).await.map(drop).map_err(|error| match error {
-                    object_store::Error::PermissionDenied { .. }
-                    | object_store::Error::Unauthenticated { .. }
-                    | object_store::Error::NotFound { .. }
-                    | object_store::Error::NotImplemented { .. } => SinkError::Fatal(error.to_string()),
-                    other => SinkError::Retry(other.to_string()),
-                })
-            }
-        }
+        self.folder.write(file_name(epoch), move || encode(&schema, &rows)).await
     }
 }
 
@@ -103,51 +53,14 @@ fn encode(schema: &SchemaRef, rows: &[RecordBatch]) -> Result<Vec<u8>, SinkError
     writer.into_inner().map_err(fatal)
 }
 
-/// Writes a file that is there whole or not at all, and stays.
-fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), SinkError> {
-    let unfinished = folder.join(format!(".{name}{UNFINISHED_SUFFIX}"));
-    let write = || {
-        std::fs::create_dir_all(folder)?;
-        let mut file = File::create(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, folder.join(name))?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|error: std::io::Error| local_error(folder, &error))
-}
-
-/// Removes what a run that died left unfinished.
-fn remove_unfinished(folder: &Path) -> Result<(), SinkError> {
-    let entries = match folder.read_dir() {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(local_error(folder, &error)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(|error| local_error(folder, &error))?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with(UNFINISHED_PREFIX) && name.ends_with(UNFINISHED_SUFFIX) {
-            std::fs::remove_file(entry.path()).map_err(|error| local_error(folder, &error))?;
-        }
-    }
-    Ok(())
-}
-
-fn local_error(folder: &Path, error: &std::io::Error) -> SinkError {
-    use std::io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
-    let text = format!("{}: {error}", folder.display());
-    match error.kind() {
-        PermissionDenied | NotADirectory | ReadOnlyFilesystem => SinkError::Fatal(text),
-        _ => SinkError::Retry(text),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use arrow::array::{ArrayRef, AsArray, Int64Array};
     use arrow::datatypes::Int64Type;
+    use object_store::ObjectStoreExt;
+    use object_store::path::Path as ObjectPath;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     use super::*;
@@ -188,8 +101,8 @@ mod tests {
     #[tokio::test]
     async fn an_object_store_takes_files_too() {
         let store = Arc::new(object_store::memory::InMemory::new());
-        let folder = Folder::Remote { store: store.clone(), path: "a/b".into() };
-        let mut output = ParquetFolder { folder, schema: batch(&[]).schema(), tidy: false };
+        let folder = Folder::remote(store.clone(), "a/b".into());
+        let mut output = ParquetFolder { folder, schema: batch(&[]).schema() };
         output.write(9, &[batch(&[5])]).await.unwrap();
         let key = ObjectPath::from(format!("a/b/{}", file_name(9)));
         assert_eq!(read(store.get(&key).await.unwrap().bytes().await.unwrap()), [5]);

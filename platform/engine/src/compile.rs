@@ -29,7 +29,7 @@ use crate::stages::Stages;
 use crate::upper::Upper;
 
 /// Counts changes of what states mean. A change of it is a change of every view's definition.
-const STATE_VERSION: u32 = 2;
+const STATE_VERSION: u32 = 3;
 
 /// A compiled view.
 #[derive(Debug)]
@@ -388,7 +388,7 @@ async fn assemble(
     for stage in &stages {
         Machine::new(stage)?;
     }
-    let explain = explain(&info, &logical, &stages, &physical, keyed.as_ref());
+    let explain = explain(&info, &parsed.sql, &logical, &stages, &physical, keyed.as_ref());
     Ok(View { info, lower, keyed, stages, explain })
 }
 
@@ -418,13 +418,14 @@ fn definition(
 
 fn explain(
     info: &ViewInfo,
+    sql: &str,
     logical: &str,
     stages: &[Stage],
     physical: &Arc<dyn ExecutionPlan>,
     keyed: Option<&Keyed>,
 ) -> String {
     let indent = |text: &str| text.lines().map(|line| format!("  {line}\n")).collect::<String>();
-    let mut text = format!("view {}\n\nlogical plan\n{}", info.name, indent(logical));
+    let mut text = format!("view {}\n\nSQL\n{}\nlogical plan\n{}", info.name, indent(sql.trim()), indent(logical));
     for stage in stages {
         text.push_str(&format!("\noperator {}: {}\n", stage.leaf, stage.operator));
         for input in &stage.inputs {

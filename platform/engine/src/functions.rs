@@ -46,6 +46,8 @@ pub fn session() -> SessionState {
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.default_null_ordering = "nulls_min".into();
     options.sql_parser.map_string_types_to_utf8view = false;
+    // Mistakes are found where they stand, not where their words first do.
+    options.sql_parser.collect_spans = true;
     options.execution.enable_ansi_mode = true;
     options.execution.time_zone = Some("UTC".into());
     // Dynamic filters keep state in the plan, and plans are run again and again.

@@ -5,11 +5,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, RecordBatch, RecordBatchOptions,
-    TimestampMicrosecondArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, RecordBatch, RecordBatchOptions, UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::{SortColumn, lexsort_to_indices, take, take_record_batch};
+use arrow::compute::{SortColumn, lexsort_to_indices, take};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use datafusion::common::{Result, exec_err, internal_err};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
@@ -155,13 +154,13 @@ impl Aggregation {
         }
     }
 
-    /// When the windows of states end, in microseconds; `None` where there are no windows.
+    /// When the windows of states end, in microseconds, the last of those of a pane; `None` where there are no windows.
     pub fn ends(&self, states: &RecordBatch) -> Result<Option<Int64Array>> {
         let Some(window) = self.window else {
             return Ok(None);
         };
         Ok(Some(match window.shape {
-            Shape::Spans(spans) => instants(states, window.index)?.unary(|start| start.saturating_add(spans.duration)),
+            Shape::Spans(spans) => instants(states, window.index)?.unary(|pane| spans.last_end(pane)),
             Shape::Session => instants(states, states.num_columns() - 1)?,
         }))
     }
@@ -173,21 +172,12 @@ impl Aggregation {
         groups.into_answers()
     }
 
-    /// Copies the states of panes to the windows that contain them.
-    fn expand(&self, states: RecordBatch, index: usize, spans: Spans) -> Result<RecordBatch> {
-        let panes = states.column(index).as_primitive::<TimestampMicrosecondType>();
-        let (mut rows, mut starts) = (Vec::new(), Vec::new());
-        for (row, pane) in panes.values().iter().enumerate() {
-            for start in spans.windows_of(*pane) {
-                rows.push(row as u32);
-                starts.push(start);
-            }
+    /// The key that is a window, and how it slides, if states are those of panes.
+    pub fn sliding(&self) -> Option<(usize, Spans)> {
+        match self.window {
+            Some(WindowKey { index, shape: Shape::Spans(spans) }) if !spans.tumbling() => Some((index, spans)),
+            _ => None,
         }
-        let copied = take_record_batch(&states, &UInt32Array::from(rows))?;
-        let mut columns = copied.columns().to_vec();
-        columns[index] = Arc::new(TimestampMicrosecondArray::from(starts));
-        let expanded = RecordBatch::try_new(states.schema(), columns)?;
-        self.merge([&expanded])
     }
 }
 
@@ -196,6 +186,12 @@ fn instants(states: &RecordBatch, column: usize) -> Result<Int64Array> {
         Some(instants) => Ok(instants.reinterpret_cast::<Int64Type>()),
         None => exec_err!("a window's state has no instant"),
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many rows of states this thread has merged.
+    pub static MERGED_ROWS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// Column names, made unique by a number.
@@ -294,6 +290,8 @@ impl Table {
         if states.num_rows() == 0 {
             return Ok(());
         }
+        #[cfg(test)]
+        MERGED_ROWS.set(MERGED_ROWS.get() + states.num_rows());
         let total = self.intern(&states.columns()[..keys], states.num_rows())?;
         let mut from = keys;
         for (accumulator, types) in self.accumulators.iter_mut().zip(&aggregation.state_types) {
@@ -368,13 +366,10 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// The states of a finished epoch: of windows, where rows were grouped by panes.
+/// The states of a finished epoch.
 pub fn finish(aggregation: &Aggregation, table: &mut Table) -> Result<RecordBatch> {
     let states = table.take_states(aggregation)?;
     match aggregation.window {
-        Some(WindowKey { index, shape: Shape::Spans(spans) }) if !spans.tumbling() => {
-            aggregation.expand(states, index, spans)
-        }
         Some(WindowKey { shape: Shape::Session, .. }) => aggregation.merge([&states]),
         _ => Ok(states),
     }

@@ -12,6 +12,7 @@ mod dialect;
 mod engine;
 mod event_time;
 mod exact_sum;
+mod expression;
 mod extreme;
 mod functions;
 mod gates;
@@ -29,6 +30,7 @@ mod pipeline;
 mod reader;
 mod rewrite;
 mod session;
+mod sliding;
 mod spark;
 mod spelling;
 mod split;
@@ -50,6 +52,7 @@ pub use catalog::{
     TransformWithState, ViewInfo,
 };
 pub use engine::Engine;
+pub use expression::{Expression, Expressions};
 pub use job::{EngineJob, EpochResult, LATE_ROWS_MAX};
 pub use keyed::{Failed, TimeMode};
 pub use output::Output;

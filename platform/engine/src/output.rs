@@ -119,20 +119,24 @@ async fn apply(
 ) -> PlanResult<Vec<RecordBatch>> {
     let aggregation = &keyed.aggregation;
     let changed = store.merge(aggregation, &open(keyed, delta, bounds.late)?)?;
-    let ended = match bounds.ended {
-        Some(ended) => Some(store.evict(aggregation, ended)?),
-        None => None,
+    let changes = changed.num_rows() > 0;
+    let states = match mode {
+        OutputMode::Update => {
+            let changed = store.windows_of(aggregation, changed)?;
+            bounds.ended.into_iter().for_each(|ended| store.forget(ended));
+            match bounds.late {
+                Some(late) => without_ended(aggregation, &changed, late)?,
+                None => changed,
+            }
+        }
+        OutputMode::Append => match bounds.ended {
+            Some(ended) => store.evict(aggregation, bounds.late, ended)?,
+            None => RecordBatch::new_empty(aggregation.delta_schema.clone()),
+        },
+        OutputMode::Complete if changes => store.all(aggregation)?,
+        OutputMode::Complete => changed,
     };
     store.state().settle();
-    let states = match mode {
-        OutputMode::Update => changed,
-        OutputMode::Append => match ended {
-            Some(ended) => ended,
-            None => return Ok(Vec::new()),
-        },
-        OutputMode::Complete if changed.num_rows() == 0 => return Ok(Vec::new()),
-        OutputMode::Complete => store.all(aggregation)?,
-    };
     if states.num_rows() == 0 {
         return Ok(Vec::new());
     }

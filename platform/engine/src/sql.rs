@@ -60,6 +60,8 @@ pub struct Parsed {
     pub statement: Statement,
     /// The tables that it reads.
     pub tables: Vec<String>,
+    /// As it was written.
+    pub sql: String,
     /// The statement without comments and needless white space.
     pub text: String,
     /// Per item of the outermost SELECT how it is spelled, if it has a name; empty where there is a `*`.
@@ -153,6 +155,7 @@ pub fn parse(view: &str, sql: &str, names: &Names, continuous: bool) -> Result<P
     }
     Ok(Parsed {
         view: view.to_owned(),
+        sql: sql.to_owned(),
         text,
         spelled,
         declared,
@@ -168,7 +171,7 @@ fn statements(sql: &str) -> Result<Vec<SqlStatement>, ParserError> {
 }
 
 /// Where a statement goes beyond what is planned without harm.
-fn too_big(sql: &str) -> Option<(Option<Position>, String)> {
+pub(crate) fn too_big(sql: &str) -> Option<(Option<Position>, String)> {
     if sql.len() > SQL_BYTES_MAX {
         return Some((None, format!("the statement is longer than {SQL_BYTES_MAX} bytes")));
     }
@@ -228,12 +231,12 @@ struct Survey {
     ctes: BTreeSet<String>,
 }
 
-fn position(span: Span) -> Option<Position> {
+pub(crate) fn position(span: Span) -> Option<Position> {
     let (line, column) = (span.start.line as usize, span.start.column as usize);
     (line > 0).then_some((line, column))
 }
 
-fn place(ident: &Ident) -> (String, Option<Position>) {
+pub(crate) fn place(ident: &Ident) -> (String, Option<Position>) {
     (ident.value.clone(), position(ident.span))
 }
 
@@ -325,6 +328,13 @@ impl Parsed {
         self.places.iter().find(|(place, _)| place.eq_ignore_ascii_case(name)).map(|(_, position)| *position)
     }
 
+    /// Where a name stands that an error is about, which names the place where it, or its table, is read.
+    fn find_from(&self, read: Option<Position>, name: &str) -> Option<Position> {
+        let Some(read) = read else { return self.find(name) };
+        let mut from = self.places.iter().filter(|(_, position)| *position >= read);
+        from.find(|(place, _)| place.eq_ignore_ascii_case(name)).map(|(_, position)| *position).or(Some(read))
+    }
+
     /// An error at a place.
     pub fn error(&self, position: Option<Position>, message: impl Into<String>, hint: Option<String>) -> CompileError {
         CompileError { view: self.view.clone(), position, message: message.into(), hint }
@@ -360,11 +370,11 @@ impl Parsed {
                         Some(relation) => format!("{relation}.{}", field.name),
                         None => field.name.clone(),
                     };
-                    return self.error(self.find(&field.name).or(span), format!("there is no column `{name}`"), hint);
+                    return self.error(self.find_from(span, &field.name), format!("there is no column `{name}`"), hint);
                 }
                 SchemaError::AmbiguousReference { field } => {
                     return self.error(
-                        self.find(&field.name).or(span),
+                        self.find_from(span, &field.name),
                         format!("the column `{}` is ambiguous", field.name),
                         Some("put the table's name or alias before it".into()),
                     );
@@ -414,7 +424,7 @@ pub fn repeated_column(name: &str) -> (String, Option<String>) {
 }
 
 /// The parser's words, and the place that it puts into them.
-fn syntax(error: &ParserError) -> (String, Option<Position>) {
+pub(crate) fn syntax(error: &ParserError) -> (String, Option<Position>) {
     let text = match error {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
         ParserError::RecursionLimitExceeded => "the statement is nested too deeply".into(),

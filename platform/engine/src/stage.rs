@@ -190,7 +190,7 @@ impl Machine {
                 let Some(ended) = bounds.ended else {
                     return Ok(Vec::new());
                 };
-                let states = store.evict(aggregation, ended)?;
+                let states = store.evict(aggregation, bounds.late, ended)?;
                 if states.num_rows() == 0 {
                     return Ok(Vec::new());
                 }

@@ -6,7 +6,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -141,6 +141,16 @@ impl State {
     /// All keys, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&Key, &Kept)> {
         self.rows.iter()
+    }
+
+    /// The keys in a range, in order.
+    pub fn range<'a>(&'a self, from: &'a [u8], to: &'a [u8]) -> impl Iterator<Item = (&'a Key, &'a Kept)> {
+        self.rows.range::<[u8], _>((Bound::Included(from), Bound::Included(to)))
+    }
+
+    /// The keys that may be let go at the instants of a range, by instant.
+    pub fn by_time(&self, instants: impl RangeBounds<i64>) -> impl Iterator<Item = (i64, &BTreeSet<Key>)> {
+        self.times.range(instants).map(|(at, keys)| (*at, keys))
     }
 
     /// Puts a value under a key.

@@ -1,13 +1,17 @@
 //! Merged states by key, kept in memory: changed by deltas, evicted by window.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow::compute::{concat_batches, filter_record_batch, take};
+use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::Result;
 
 use crate::groups::{Aggregation, Shape};
+use crate::sliding::{Panes, Sliding, windows};
 use crate::state::{Kept, Key, State, batch};
+use crate::window::Spans;
 
 /// States by key.
 #[derive(Debug)]
@@ -15,8 +19,10 @@ pub struct Store {
     state: State,
     /// Whether windows are evicted when they have ended.
     closes: bool,
-    /// Key columns, a session's start last: so that the sessions of one key lie together.
+    /// Key columns, a session's start or a pane last: so that those of one key lie together.
     order: Vec<usize>,
+    /// The windows that end, where windows slide.
+    sliding: Sliding,
 }
 
 impl Store {
@@ -26,13 +32,13 @@ impl Store {
         let (keys, values) = fields.split_at(aggregation.keys());
         let mut order: Vec<usize> = (0..keys.len()).collect();
         if let Some(window) = aggregation.window
-            && window.shape == Shape::Session
+            && (window.shape == Shape::Session || aggregation.sliding().is_some())
         {
             order.remove(window.index);
             order.push(window.index);
         }
         let keys: Vec<_> = order.iter().map(|key| keys[*key].clone()).collect();
-        Ok(Self { state: State::new(&keys, values)?, closes, order })
+        Ok(Self { state: State::new(&keys, values)?, closes, order, sliding: Sliding::default() })
     }
 
     /// What is kept, for those that keep it over restarts.
@@ -45,7 +51,7 @@ impl Store {
         self.state.len()
     }
 
-    /// Merges deltas in; gives the keys that they changed, with their states as they are now.
+    /// Merges deltas in; gives the keys that they changed, with their states as they are now: of panes, where windows slide.
     pub fn merge(&mut self, aggregation: &Aggregation, deltas: &[RecordBatch]) -> Result<RecordBatch> {
         let delta = aggregation.merge(deltas)?;
         let known = self.touched(aggregation, &delta)?;
@@ -62,6 +68,9 @@ impl Store {
         let keys = self.keys(&changed)?;
         let values = self.state.values(&changed.columns()[aggregation.keys()..], changed.num_rows())?;
         let ends = if self.closes { aggregation.ends(&changed)? } else { None };
+        if self.closes && aggregation.sliding().is_some() {
+            aggregation.starts(&changed)?.values().iter().for_each(|pane| self.sliding.touch(*pane));
+        }
         for (row, (key, value)) in keys.iter().zip(values).enumerate() {
             let at = ends.as_ref().filter(|ends| ends.is_valid(row)).map(|ends| ends.value(row));
             self.state.put(key, Kept { value, at, marked: false });
@@ -110,20 +119,93 @@ impl Store {
         Ok(found)
     }
 
-    /// Takes out the windows that ended at or before an instant, in microseconds; gives their states.
-    pub fn evict(&mut self, aggregation: &Aggregation, ended: i64) -> Result<RecordBatch> {
-        let ended = self.state.expire(ended);
-        self.decode(aggregation, &ended)
+    /// Takes out the windows that ended after `from`, if it is given, and at or before `ended`, in microseconds; gives
+    /// their states. What ended before was taken out before.
+    pub fn evict(&mut self, aggregation: &Aggregation, from: Option<i64>, ended: i64) -> Result<RecordBatch> {
+        let Some((key, spans)) = aggregation.sliding() else {
+            let ended = self.state.expire(ended);
+            return self.decode(aggregation, &ended);
+        };
+        let mut sliding = std::mem::take(&mut self.sliding);
+        let windows =
+            sliding.ended(aggregation, (key, spans), &ByTime { store: self, aggregation, key, spans }, from, ended)?;
+        self.sliding = sliding;
+        self.state.expire(ended);
+        Ok(concat_batches(&aggregation.delta_schema, &windows)?)
     }
 
-    /// All states, in the order of their keys.
+    /// Lets the windows go that ended at or before an instant, in microseconds.
+    pub fn forget(&mut self, ended: i64) {
+        self.state.expire(ended);
+    }
+
+    /// The windows in which there are panes that were changed, as they are now.
+    pub fn windows_of(&self, aggregation: &Aggregation, changed: RecordBatch) -> Result<RecordBatch> {
+        let Some((index, spans)) = aggregation.sliding() else {
+            return Ok(changed);
+        };
+        let reach = spans.duration - spans.pane();
+        let panes = aggregation.starts(&changed)?;
+        let (mut rows, mut starts) = (Vec::new(), Vec::new());
+        for (row, pane) in panes.values().iter().enumerate() {
+            for start in spans.windows_of(*pane) {
+                rows.push(row as u32);
+                starts.push(start);
+            }
+        }
+        let rows = UInt32Array::from(rows);
+        let keys = &changed.columns()[..aggregation.keys()];
+        let mut wanted = keys.iter().map(|key| Ok(take(key, &rows, None)?)).collect::<Result<Vec<_>>>()?;
+        wanted[index] = Arc::new(TimestampMicrosecondArray::from(starts));
+        let wanted: BTreeSet<Key> = self.keys_of(&wanted, rows.len())?.into_iter().collect();
+        let from: Vec<i64> = panes.values().iter().map(|pane| pane.saturating_sub(reach)).collect();
+        let to: Vec<i64> = panes.values().iter().map(|pane| pane.saturating_add(reach)).collect();
+        let around = self.between(aggregation, keys, &from, &to)?;
+        let windows = windows(aggregation, &around, index, spans)?;
+        let is_wanted = self.keys(&windows)?.iter().map(|key| Some(wanted.contains(key))).collect();
+        Ok(filter_record_batch(&windows, &is_wanted)?)
+    }
+
+    /// The panes of keys that start between two instants, both inclusive; each once.
+    fn between(&self, aggregation: &Aggregation, keys: &[ArrayRef], from: &[i64], to: &[i64]) -> Result<RecordBatch> {
+        let Some((index, _)) = aggregation.sliding() else {
+            return Ok(RecordBatch::new_empty(aggregation.delta_schema.clone()));
+        };
+        let bound = |instants: &[i64]| {
+            let mut columns = keys.to_vec();
+            columns[index] = Arc::new(TimestampMicrosecondArray::from(instants.to_vec()));
+            self.keys_of(&columns, instants.len())
+        };
+        let mut found: BTreeMap<&Key, &Kept> = BTreeMap::new();
+        let (from, to) = (bound(from)?, bound(to)?);
+        for (from, to) in from.iter().zip(&to) {
+            found.extend(self.state.range(from, to));
+        }
+        self.decode_all(aggregation, &found.into_iter().collect::<Vec<_>>())
+    }
+
+    /// All states, in the order of their keys: of windows.
     pub fn all(&self, aggregation: &Aggregation) -> Result<RecordBatch> {
         let all: Vec<(&Key, &Kept)> = self.state.iter().collect();
-        self.decode_all(aggregation, &all)
+        let states = self.decode_all(aggregation, &all)?;
+        match aggregation.sliding() {
+            Some((key, spans)) => windows(aggregation, &states, key, spans),
+            None => Ok(states),
+        }
     }
 
     /// The state of one key, whose values are given in the order of the GROUP BY; no row if there is none.
     pub fn get(&self, aggregation: &Aggregation, key: &[ArrayRef]) -> Result<RecordBatch> {
+        if let Some((index, spans)) = aggregation.sliding() {
+            let Some(start) = instant(&key[index]) else {
+                return Ok(RecordBatch::new_empty(aggregation.delta_schema.clone()));
+            };
+            let reach = spans.duration - spans.pane();
+            let panes = self.between(aggregation, key, &[start], &[start.saturating_add(reach)])?;
+            let windows = windows(aggregation, &panes, index, spans)?;
+            let wanted = aggregation.starts(&windows)?.iter().map(|found| Some(found == Some(start))).collect();
+            return Ok(filter_record_batch(&windows, &wanted)?);
+        }
         let columns: Vec<ArrayRef> = self.order.iter().map(|index| key[*index].clone()).collect();
         let key = self.state.keys(&columns, 1)?.remove(0);
         let found: Vec<(&Key, &Kept)> = self.state.get(&key).map(|kept| (&key, kept)).into_iter().collect();
@@ -131,8 +213,13 @@ impl Store {
     }
 
     fn keys(&self, states: &RecordBatch) -> Result<Vec<Key>> {
-        let columns: Vec<ArrayRef> = self.order.iter().map(|index| states.column(*index).clone()).collect();
-        self.state.keys(&columns, states.num_rows())
+        self.keys_of(states.columns(), states.num_rows())
+    }
+
+    /// Keys as bytes, from columns in the order of the GROUP BY.
+    fn keys_of(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<Key>> {
+        let columns: Vec<ArrayRef> = self.order.iter().map(|index| columns[*index].clone()).collect();
+        self.state.keys(&columns, rows)
     }
 
     fn decode(&self, aggregation: &Aggregation, rows: &[(Key, Kept)]) -> Result<RecordBatch> {
@@ -153,6 +240,73 @@ impl Store {
         columns.extend(self.state.decode_values(rows.iter().map(|(_, kept)| kept.value.as_ref()))?);
         batch(&aggregation.delta_schema, columns, rows.len())
     }
+}
+
+/// Panes by their time, of a store that evicts.
+struct ByTime<'a> {
+    store: &'a Store,
+    aggregation: &'a Aggregation,
+    key: usize,
+    spans: Spans,
+}
+
+impl ByTime<'_> {
+    /// The states that are let go at one instant.
+    fn states(&self, keys: &BTreeSet<Key>) -> Result<RecordBatch> {
+        let kept = keys.iter().filter_map(|key| Some((key, self.store.state.get(key)?)));
+        self.store.decode_all(self.aggregation, &kept.collect::<Vec<_>>())
+    }
+
+    /// Whether all that is let go at one instant is one pane.
+    fn one_pane(&self) -> bool {
+        self.spans.pane() == self.spans.slide
+    }
+}
+
+impl Panes for ByTime<'_> {
+    fn first(&self, from: i64) -> Result<Option<i64>> {
+        for (at, keys) in self.store.state.by_time(self.spans.last_end(from)..) {
+            let first = match self.one_pane() {
+                true => Some(at - self.spans.duration).filter(|start| *start >= from),
+                false => {
+                    let starts = self.aggregation.starts(&self.states(keys)?)?;
+                    starts.values().iter().copied().filter(|start| *start >= from).min()
+                }
+            };
+            if first.is_some() {
+                return Ok(first);
+            }
+        }
+        Ok(None)
+    }
+
+    fn between(&self, from: i64, to: i64) -> Result<Vec<(i64, RecordBatch)>> {
+        let mut panes = Vec::new();
+        for (at, keys) in self.store.state.by_time(self.spans.last_end(from)..=self.spans.last_end(to)) {
+            if self.one_pane() {
+                let start = at - self.spans.duration;
+                if (from..to).contains(&start) {
+                    panes.push((start, self.states(keys)?));
+                }
+                continue;
+            }
+            let states = self.states(keys)?;
+            let starts = states.column(self.key).as_primitive::<TimestampMicrosecondType>();
+            let distinct: BTreeSet<i64> =
+                starts.values().iter().copied().filter(|start| (from..to).contains(start)).collect();
+            for start in distinct {
+                let of_pane: BooleanArray = starts.values().iter().map(|other| Some(*other == start)).collect();
+                panes.push((start, filter_record_batch(&states, &of_pane)?));
+            }
+        }
+        Ok(panes)
+    }
+}
+
+/// The instant in a column of one row.
+fn instant(column: &ArrayRef) -> Option<i64> {
+    let instants = column.as_primitive_opt::<TimestampMicrosecondType>()?;
+    (instants.len() == 1 && instants.is_valid(0)).then(|| instants.value(0))
 }
 
 /// Leaves out the rows of windows that ended at or before an instant, in microseconds.

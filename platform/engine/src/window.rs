@@ -1,8 +1,8 @@
 //! `window(ts, duration[, slide[, start]])` as in Spark: half-open spans [start, end) of event time.
 //!
 //! In an aggregate, rows are grouped by *pane*: a span that lies wholly inside or outside of every window. A tumbling
-//! window is its own pane; a sliding window's panes are as long as the greatest common divisor of duration and slide,
-//! and the partial states of a pane are copied to its windows once per epoch, not once per row.
+//! window is its own pane; a sliding window's panes are as long as the greatest common divisor of duration and slide.
+//! States are kept by pane, and become windows when they are asked for (see `sliding`).
 
 use std::sync::Arc;
 
@@ -73,6 +73,16 @@ impl Spans {
     fn start_of(instant: i64, step: i64, offset: i64) -> Option<i64> {
         let since = instant.checked_sub(offset)?;
         instant.checked_sub(since.rem_euclid(step))
+    }
+
+    /// When the last window ends that contains a pane.
+    pub fn last_end(&self, pane: i64) -> i64 {
+        Self::start_of(pane, self.slide, self.offset).unwrap_or(pane).saturating_add(self.duration)
+    }
+
+    /// Whether a window starts here.
+    pub fn starts_at(&self, instant: i64) -> bool {
+        Self::start_of(instant, self.slide, self.offset) == Some(instant)
     }
 
     /// The starts of the windows that contain a pane, earliest first.

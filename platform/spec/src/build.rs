@@ -11,7 +11,7 @@ use crate::diagnostics::Diagnostic;
 use crate::keys::SOURCE_KINDS;
 use crate::model::{
     Backpressure, Format, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Restart, Sink, SinkKind,
-    Source, SourceKind, StaticTable, Trigger, Watermark,
+    Source, SourceKind, StaticTable, TextFiles, Trigger, Watermark,
 };
 use crate::source_map::SourceMap;
 use crate::suggest::did_you_mean;
@@ -265,21 +265,15 @@ impl Builder<'_> {
             SinkKind::Console { rows_max: usize::try_from(part("console").whole("num_rows")).unwrap_or(usize::MAX) }
         } else if fields.has("parquet") {
             SinkKind::Parquet { path: part("parquet").text("path") }
+        } else if fields.has("text") {
+            SinkKind::Text(TextFiles::Folder { path: part("text").text("path") })
         } else if fields.has("kafka") {
             let kafka = part("kafka");
             SinkKind::Kafka { brokers: self.brokers(&kafka), topic: kafka.text("topic"), client: self.client(&kafka) }
         } else {
             SinkKind::Memory
         };
-        Sink {
-            from: fields.text("from"),
-            output_mode: match fields.text("output_mode").as_str() {
-                "update" => OutputMode::Update,
-                "complete" => OutputMode::Complete,
-                _ => OutputMode::Append,
-            },
-            to,
-        }
+        Sink { from: fields.text("from"), output_mode: output_mode(&fields.text("output_mode")), to }
     }
 
     /// Notes names that a list holds twice.
@@ -291,6 +285,14 @@ impl Builder<'_> {
                 self.wrong(&format!("{path}[{number}]"), message, None, Some("remove it".to_owned()));
             }
         }
+    }
+}
+
+pub(crate) fn output_mode(word: &str) -> OutputMode {
+    match word {
+        "update" => OutputMode::Update,
+        "complete" => OutputMode::Complete,
+        _ => OutputMode::Append,
     }
 }
 

@@ -131,7 +131,7 @@ impl Builder<'_> {
     }
 
     /// Notes a name that means nothing, or something of another kind.
-    fn refer(&mut self, root: &Fields, known: &Known<'_>, what: &str, name: &str, path: &str) {
+    pub(crate) fn refer(&mut self, root: &Fields, known: &Known<'_>, what: &str, name: &str, path: &str) {
         if known.0.contains(name) || known.1 {
             return;
         }
@@ -202,7 +202,7 @@ impl Builder<'_> {
 }
 
 /// The names in some of the maps, and whether one of those maps was wrong, so that there may be more.
-struct Known<'a>(BTreeSet<&'a str>, bool);
+pub(crate) struct Known<'a>(BTreeSet<&'a str>, bool);
 
 impl<'a> Known<'a> {
     fn shown(&self, what: &str) -> String {
@@ -216,7 +216,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    fn of(root: &'a Fields, sections: &[&str]) -> Self {
+    pub(crate) fn of(root: &'a Fields, sections: &[&str]) -> Self {
         let names = sections.iter().flat_map(|section| root.named(section));
         let wrong = sections.iter().any(|section| root.is_bad(section));
         Known(names.map(|(name, _)| name.as_str()).collect(), wrong)

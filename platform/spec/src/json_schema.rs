@@ -135,6 +135,16 @@ fn shape(shape: &Shape) -> Value {
                 "minItems": 1,
             },
         }),
+        Shape::Steps(keys) => {
+            let words: Vec<&str> = crate::read_pipeline::bare(keys).collect();
+            json!({"type": "array", "minItems": 1, "items": {"anyOf": [{"enum": words}, object(keys)]}})
+        }
+        Shape::Expressions => json!({"type": "object", "minProperties": 1, "additionalProperties": scalar()}),
+        Shape::Condition => json!({"anyOf": [
+            {"type": "string", "minLength": 1},
+            {"type": "boolean"},
+            {"type": "object", "properties": {"plugin": {"type": "string", "minLength": 1}}, "required": ["plugin"], "additionalProperties": false},
+        ]}),
         Shape::NamedWords(words) => {
             let word = or_environment(json!({"enum": words}));
             json!({"anyOf": [

@@ -1,7 +1,7 @@
 //! Every key of a deployment file and of a layout file: its name, type, default and meaning. The parser and the JSON Schema
 //! are both made from these tables, so they cannot differ.
 
-use crate::keys_run;
+use crate::{keys_answers, keys_run};
 use Need::{Default, Must, Optional};
 use Shape::{
     Address, Columns, Duration, Flag, Format, Group, Many, Named, NamedWords, OneOrMany, Pairs, Partitions,
@@ -71,6 +71,12 @@ pub(crate) enum Shape {
     Partitions,
     /// A list of such words, or a map from names to them.
     NamedWords(&'static [&'static str]),
+    /// A list of maps with one of these keys each; one without options needs no map.
+    Steps(&'static Keys),
+    /// A map, not empty, from columns to SQL expressions.
+    Expressions,
+    /// An SQL expression, or a map with the only key `plugin`.
+    Condition,
 }
 
 /// Which names are allowed.
@@ -145,8 +151,8 @@ pub(crate) static DEPLOYMENT: Keys = keys(
         key("tables", Named(&TABLE, Names::Sql), Optional, "Tables that are read whole: the static sides of joins."),
         key("plugins", Named(&PLUGIN, Names::Dashed), Optional, "Your own code, as WebAssembly components."),
         key("streams", Named(&STREAM, Names::Sql), Optional, "Sources with plugins applied, or several as one."),
-        key("views", Named(&VIEW, Names::Sql), Must, "The questions, answered continuously."),
-        key("sinks", Named(&SINK, Names::Sql), Optional, "Where answers go."),
+        key("views", Named(&keys_answers::VIEW, Names::Sql), Must, "The questions, answered continuously."),
+        key("sinks", Named(&keys_answers::SINK, Names::Sql), Optional, "Where answers go."),
         key("serving", Group(&SERVING), Optional, "What is listened on."),
         key(
             "trigger",
@@ -486,58 +492,6 @@ static DROP_DUPLICATES: Keys = keys(
         ),
     ],
 );
-
-static VIEW: Keys = keys("a view", &[key("sql", Text, Must, "SQL over sources, streams, tables and other views.")]);
-
-static SINK: Keys = Keys {
-    what: "a sink",
-    keys: &[
-        key("from", Text, Must, "The view."),
-        key(
-            "output_mode",
-            Word(&["append", "update", "complete"]),
-            Default("append"),
-            "Which rows: those that are final, those that changed, or all whenever any changed.",
-        ),
-        key("console", Group(&CONSOLE), Optional, "Printed."),
-        key("parquet", Group(&PARQUET_SINK), Optional, "Parquet files in a directory."),
-        key(
-            "kafka",
-            Group(&KAFKA_SINK),
-            Optional,
-            "A Kafka topic. A row becomes a JSON value, or its columns `key` and `value` are taken.",
-        ),
-        key("memory", Group(&MEMORY), Optional, "Kept in memory and queryable under the sink's name."),
-    ],
-    one_of: &["console", "parquet", "kafka", "memory"],
-    choice: KIND,
-    dotted: false,
-};
-
-static CONSOLE: Keys =
-    keys("a console sink", &[key("num_rows", WHOLE, Default("20"), "At most so many rows an epoch.")]);
-
-static PARQUET_SINK: Keys =
-    keys("a Parquet sink", &[key("path", Text, Must, "A directory: a local path or an object store URL.")]);
-
-static KAFKA_SINK: Keys = Keys {
-    what: "a Kafka sink",
-    keys: &[
-        key("brokers", Text, Must, "`host:port`, several with commas."),
-        key("topic", Text, Must, "The topic."),
-        key(
-            "client",
-            Pairs,
-            Optional,
-            "Options passed on to the client. A key with a dot may also stand beside `brokers`.",
-        ),
-    ],
-    one_of: &[],
-    choice: KIND,
-    dotted: true,
-};
-
-static MEMORY: Keys = keys("a memory sink", &[]);
 
 static SERVING: Keys = keys("serving", &[key("http", Address, Optional, "The HTTP API's address.")]);
 

@@ -64,6 +64,9 @@ pub(crate) fn elsewhere(what: &str, key: &str) -> Option<&'static str> {
             "write `trigger` at the top: a deployment is one query whose epochs feed all sinks, so that they agree; \
              a sink that should be slower is a deployment of its own",
         ),
+        ("a reduction by key and window", "inverse" | "inv_func" | "filter_func") => {
+            Some("remove it: a slide costs what came and what went without an inverse, for every aggregate")
+        }
         _ => None,
     }
 }

@@ -16,17 +16,21 @@ mod diagnostics;
 mod env;
 mod json_schema;
 mod keys;
+mod keys_answers;
 mod keys_formats;
+mod keys_pipeline;
 mod keys_run;
 mod layout;
 pub mod model;
-mod model_formats;
-mod model_kafka;
 mod node;
+mod pipeline;
+mod pipeline_steps;
 mod read;
 mod read_kafka;
+mod read_pipeline;
 mod source_map;
 mod suggest;
+mod text_of_steps;
 mod units;
 mod value;
 
@@ -39,8 +43,9 @@ pub use source_map::SourceMap;
 
 use arrow_schema::SchemaRef;
 use build::Builder;
-use model::{Deployment, Layout, Serving, View, WatermarkPolicy};
+use model::{Deployment, Layout, Serving, WatermarkPolicy};
 use node::{FILE_BYTES_MAX, Node, Place};
+use pipeline::Answers;
 use read::Reader;
 use value::Fields;
 
@@ -120,7 +125,7 @@ pub fn load_text(
     if mistakes.len() >= diagnostics::MISTAKES_MAX {
         return Err(Diagnostics::sorted(mistakes));
     }
-    let deployment = deployment(&root, &map, &mut mistakes, base_dir, options);
+    let deployment = deployment(&root, &mut map, &mut mistakes, base_dir, options);
     match deployment {
         Some(deployment) if mistakes.is_empty() => Ok(Loaded { deployment, source_map: map }),
         _ => Err(Diagnostics::sorted(mistakes)),
@@ -129,11 +134,12 @@ pub fn load_text(
 
 fn deployment(
     root: &Fields,
-    map: &SourceMap,
+    source_map: &mut SourceMap,
     mistakes: &mut Vec<Diagnostic>,
     folder: &Path,
     options: &LoadOptions<'_>,
 ) -> Option<Deployment> {
+    let map = &*source_map;
     let layout = find_layout(root, map, mistakes, folder, options);
     let mut builder = Builder {
         map,
@@ -155,8 +161,9 @@ fn deployment(
     let tables = root.named("tables").map(|(name, fields)| (name.clone(), builder.table(fields))).collect();
     let plugins = root.named("plugins").map(|(name, fields)| (name.clone(), builder.plugin(fields))).collect();
     let sinks = root.named("sinks").map(|(name, fields)| (name.clone(), builder.sink(fields))).collect();
-    let views = root.named("views").map(|(name, fields)| (name.clone(), View { sql: fields.text("sql") })).collect();
     let streams = builder.streams(root, &sources);
+    let mut answers = Answers { streams, sinks, ..Answers::default() };
+    builder.views(root, &mut answers);
     builder.names(root);
     builder.sinks(root);
     let serving = Serving { http: root.fields("serving").and_then(|serving| serving.text_maybe("http")) };
@@ -166,6 +173,9 @@ fn deployment(
     };
     let trigger = builder.trigger(root);
     let (backpressure, restart) = (builder.backpressure(root), builder.restart(root));
+    let Answers { streams, views, sinks, made, moved } = answers;
+    made.into_iter().for_each(|(path, text)| source_map.made(path, text));
+    moved.into_iter().for_each(|(path, to)| source_map.moved(path, to));
     Some(Deployment {
         name,
         layout: layout?,

@@ -7,8 +7,13 @@ use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 
-pub use crate::model_formats::{Avro, Csv, Protobuf, Registry, Text};
-pub use crate::model_kafka::{End, Kafka, Metadata, PerPartition, Start, Topics};
+mod answers;
+mod formats;
+mod kafka;
+
+pub use answers::{Expression, OutputMode, Role, Sink, SinkKind, TextFiles, View};
+pub use formats::{Avro, Csv, Protobuf, Registry, Text};
+pub use kafka::{End, Kafka, Metadata, PerPartition, Start, Topics};
 
 /// A whole deployment: one YAML file and its layout.
 #[derive(Debug, Clone)]
@@ -391,64 +396,6 @@ pub struct DropDuplicates {
     pub columns: Vec<String>,
     /// Whether a row is forgotten when the watermark has passed it by the delay.
     pub within_watermark: bool,
-}
-
-/// A question, answered continuously.
-#[derive(Debug, Clone)]
-pub struct View {
-    /// SQL over sources, streams, static tables and stateless views.
-    pub sql: String,
-}
-
-/// Where a view's answers go.
-#[derive(Debug, Clone)]
-pub struct Sink {
-    /// The view.
-    pub from: String,
-    /// Which rows.
-    pub output_mode: OutputMode,
-    /// Where.
-    pub to: SinkKind,
-}
-
-/// Which rows of a view a sink gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputMode {
-    /// Rows that are final.
-    Append,
-    /// Rows that changed.
-    Update,
-    /// All rows, whenever any changed.
-    Complete,
-}
-
-/// Where a view's answers go.
-#[derive(Clone)]
-pub enum SinkKind {
-    /// Printed.
-    Console { rows_max: usize },
-    /// Parquet files in a directory: a local path or an object store URL.
-    Parquet { path: String },
-    /// A Kafka topic. The row becomes a JSON value, or the columns `key` and `value` are taken if the view has them.
-    Kafka { brokers: String, topic: String, client: BTreeMap<String, String> },
-    /// Kept in memory and queryable under the sink's name.
-    Memory,
-}
-
-impl fmt::Debug for SinkKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SinkKind::Console { rows_max } => f.debug_struct("Console").field("rows_max", rows_max).finish(),
-            SinkKind::Parquet { path } => f.debug_struct("Parquet").field("path", path).finish(),
-            SinkKind::Kafka { brokers, topic, client } => f
-                .debug_struct("Kafka")
-                .field("brokers", brokers)
-                .field("topic", topic)
-                .field("client", &crate::model_kafka::Discreet(client))
-                .finish(),
-            SinkKind::Memory => f.write_str("Memory"),
-        }
-    }
 }
 
 /// What is listened on.

@@ -104,6 +104,9 @@ fn wanted(shape: &Shape) -> String {
             if words.is_empty() { map } else { format!("{}, or {map}", one_of(words.iter().copied())) }
         }
         Shape::Partitions => "a map from topics to lists of partitions, such as `{topic: [0, 1]}`".into(),
+        Shape::Steps(_) => "a list of steps, such as `[{from: lines}, count]`".into(),
+        Shape::Expressions => "a map from columns to SQL expressions, such as `{word: lower(word)}`".into(),
+        Shape::Condition => "an SQL condition, or `{plugin: name}`".into(),
         Shape::NamedWords(words) => {
             format!("a list, or a map from columns, of {}", and(words.iter().copied()))
         }
@@ -189,7 +192,7 @@ impl Reader<'_> {
         Value::Bad
     }
 
-    fn value(&mut self, node: &Node, path: &str, key: Place, shape: &Shape) -> Value {
+    pub(crate) fn value(&mut self, node: &Node, path: &str, key: Place, shape: &Shape) -> Value {
         if self.mistakes.len() >= MISTAKES_MAX {
             return Value::Bad;
         }
@@ -211,6 +214,9 @@ impl Reader<'_> {
             (Shape::Partitions, Kind::Map(entries)) if !entries.is_empty() => self.partitions(entries, path),
             (Shape::NamedWords(words), Kind::List(list)) => self.listed_words(list, path, words),
             (Shape::NamedWords(words), Kind::Map(entries)) => self.named_words(entries, path, words),
+            (Shape::Steps(keys), Kind::List(list)) if !list.is_empty() => self.steps(list, path, keys),
+            (Shape::Expressions, Kind::Map(entries)) if !entries.is_empty() => self.expressions(entries, path),
+            (Shape::Condition, Kind::Map(entries)) if !entries.is_empty() => self.condition(entries, path),
             (Shape::Many, Kind::List(list)) => self.list(list, path),
             (Shape::OneOrMany, Kind::List(list)) if !list.is_empty() => self.list(list, path),
             (Shape::OneOrMany, Kind::Scalar(_)) => match self.name(node, path, shape) {
@@ -228,7 +234,7 @@ impl Reader<'_> {
         }
     }
 
-    fn fields(&mut self, entries: &[Entry], path: &str, at: Place, keys: &'static Keys) -> Fields {
+    pub(crate) fn fields(&mut self, entries: &[Entry], path: &str, at: Place, keys: &'static Keys) -> Fields {
         let mut fields = Fields { path: path.to_owned(), ..Fields::default() };
         let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
         for Entry { key, place, node } in entries {
@@ -385,7 +391,7 @@ impl Reader<'_> {
         if bad { Value::Bad } else { Value::List(names) }
     }
 
-    fn name(&mut self, node: &Node, path: &str, shape: &Shape) -> Option<String> {
+    pub(crate) fn name(&mut self, node: &Node, path: &str, shape: &Shape) -> Option<String> {
         if let Kind::Scalar(scalar) = &node.kind
             && let Ok(Value::Text(name)) = scalar_value(scalar, &Shape::Text)
         {
@@ -537,7 +543,11 @@ pub(crate) fn scalar_value(scalar: &Scalar, shape: &Shape) -> Result<Value, Opti
         | Shape::Pairs
         | Shape::Columns
         | Shape::Partitions
+        | Shape::Steps(_)
+        | Shape::Expressions
         | Shape::NamedWords(_) => Err(None),
+        Shape::Condition if text.is_empty() || is(Class::Number) => Err(None),
+        Shape::Condition => Ok(Value::Text(scalar.text.clone())),
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::diagnostics::Diagnostic;
 use crate::node::{Entry, Kind, Node, Place};
+use crate::text_of_steps::Text;
 
 /// A source line longer than this is cut around the mistake.
 const EXCERPT_CHARS_MAX: usize = 120;
@@ -19,6 +20,10 @@ pub struct SourceMap {
     /// Bytes that are shown as stars: literal secrets.
     hidden: Vec<Range<usize>>,
     places: BTreeMap<String, Spot>,
+    /// Values that the file does not have itself, such as the SQL of a pipeline: from what they were made.
+    made: BTreeMap<String, Text>,
+    /// Entries that the file does not have itself, such as a pipeline's sinks: where they stand instead.
+    moved: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,7 +57,19 @@ impl SourceMap {
             lines: std::iter::once(first).chain(newlines).collect(),
             hidden: Vec::new(),
             places: BTreeMap::new(),
+            made: BTreeMap::new(),
+            moved: BTreeMap::new(),
         }
+    }
+
+    /// Says from what the value of a path was made, for mistakes in it.
+    pub(crate) fn made(&mut self, path: String, text: Text) {
+        self.made.insert(path, text);
+    }
+
+    /// Says where an entry stands that the file does not have.
+    pub(crate) fn moved(&mut self, path: String, to: String) {
+        self.moved.insert(path, to);
     }
 
     /// Notes the places of a tree.
@@ -169,12 +186,34 @@ impl SourceMap {
         message: impl Into<String>,
         hint: Option<String>,
     ) -> Diagnostic {
+        if let Some(text) = self.made.get(yaml_path) {
+            let byte = inner.and_then(|(line, column)| offset_of(&text.sql, line, column));
+            return match byte.and_then(|byte| text.origin(byte)) {
+                Some((path, within)) => {
+                    let inner = within.and_then(|byte| self.line_and_column(path, byte));
+                    self.diagnostic(path, inner, message, hint)
+                }
+                None => self.diagnostic(yaml_path.rsplit_once('.').map_or("", |(view, _)| view), None, message, hint),
+            };
+        }
+        if let Some((_, to)) = self.moved.iter().find(|(path, _)| {
+            yaml_path.strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        }) {
+            return self.at_value(to, message).hint(hint);
+        }
         let inner = inner.and_then(|(line, column)| self.inner_place(yaml_path, line, column));
         match inner {
             Some(place) => self.at(place, yaml_path, message),
             None => self.at_value(yaml_path, message),
         }
         .hint(hint)
+    }
+
+    /// The line and the column of a byte of a value.
+    fn line_and_column(&self, path: &str, byte: usize) -> Option<(u64, u64)> {
+        let before = self.places.get(path)?.scalar.as_ref()?.text.get(..byte)?;
+        let line = before.matches('\n').count() as u64 + 1;
+        Some((line, before.chars().rev().take_while(|c| *c != '\n').count() as u64 + 1))
     }
 
     pub(crate) fn has(&self, path: &str) -> bool {

@@ -32,6 +32,7 @@ pub(crate) enum Value {
     Partitions(BTreeMap<String, BTreeSet<i32>>),
     /// A name, and the word it stands for.
     NamedWords(Vec<(String, String)>),
+    Steps(Vec<Fields>),
     Bad,
 }
 
@@ -167,6 +168,13 @@ impl Fields {
         match self.values.get(key) {
             Some(Value::Partitions(partitions)) => partitions.clone(),
             _ => BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn steps(&self, key: &str) -> Option<&[Fields]> {
+        match self.values.get(key) {
+            Some(Value::Steps(steps)) => Some(steps),
+            _ => None,
         }
     }
 

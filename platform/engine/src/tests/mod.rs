@@ -5,6 +5,7 @@ mod keyed;
 mod laws;
 mod modes;
 mod reading;
+mod sliding;
 mod sql;
 mod stateful;
 
@@ -19,6 +20,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use braid_kernel::EpochStart;
 use datafusion::common::ScalarValue;
 
+use crate::store::Store;
 use crate::{Catalog, Engine, EngineJob, EventTime, Input, StaticInput};
 
 /// One row of the test input `events`.
@@ -117,7 +119,9 @@ pub async fn answer(engine: &Engine, view: &str, parts: &[RecordBatch]) -> Vec<R
     let Some(keyed) = &compiled.keyed else {
         return parts.to_vec();
     };
-    let merged = keyed.aggregation.merge(parts).unwrap();
+    let mut store = Store::new(&keyed.aggregation, false).unwrap();
+    store.merge(&keyed.aggregation, parts).unwrap();
+    let merged = store.all(&keyed.aggregation).unwrap();
     keyed.upper.run(&keyed.aggregation.answer(&merged).unwrap()).await.unwrap()
 }
 

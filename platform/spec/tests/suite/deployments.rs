@@ -212,6 +212,25 @@ broken! {
         "output_mode: complete" => "output_mode: compleet",
     ];
     unions: ["subscribe: c}\n    format: json\n    schema: {user: string, at: timestamp_millis}" => "subscribe: c}\n    format: json\n    schema: {user: string, at: timestamp}"];
+    pipelines: [
+        "- map: {plugin: clean-up}" => "- mapp: {word: user}",
+        "- filter: word <> ''" => "- filter: {a: b}",
+        "window: 10m, slide: 5m, time: at}" => "window: 10m, slide: 1h, inverse: true, time: at}",
+        "pprint: {num: 3, output_mode: update}" => "pprint: {num: none, output_mode: update}",
+        "- window: {length: 1h, slide: 1h, time: at}" => "- window: {length: 1h}\n      - window: {length: 1h, slide: 30m, time: at}",
+        "with: clicks, on: user, left: {here: user}" => "with: users, on: user, left: {here: user, there: user}",
+        "- reduce: {users: count(*)}" => "- reduce: {}\n        count: {}",
+        "{count_by_window: {window: 1h, slide: 30m, as: many}}" => "{count_by_window: {slide: 30m, as: n}}, reduce_by_key, pprnt",
+        "{count_by_value_and_window: {window: 1d}}" => "{window: {length: 1d}}, {filter: user > 'a'}",
+        "[{from: more_events}, {reduce_by_key:" => "[{map: {a: 1}}, {from: more_events}, {pprint: }, {reduce_by_key:",
+        "  names: {sql: SELECT user FROM more_events}" => "  names: {sql: SELECT user FROM more_events, pipeline: []}",
+    ];
+    plugins_in_pipelines: [
+        "- transform: {plugin: clean-up}" => "- map: {user: upper(user)}\n      - transform: {plugin: clean_up}",
+        "[{from: events}, {reduce_by_window:" => "[{from: joined}, {filter: {plugin: clean-up}}, {reduce_by_window:",
+        "- from: more_events\n      - cogroup: {with: clicks, on: user" => "- from: after\n      - map: {plugin: clean-up}\n      - window: {length: 1h}\n      - cogroup: {with: more_events, on: user",
+        "  shown: {from: by_user" => "  words_pprint: {from: by_user",
+    ];
     no_yaml: ["client: {sasl.password: \"${PASSWORD}\"" => "client: {sasl.password: ${PASSWORD}"];
     everything_at_once: [
         "layout: kappa" => "layout: kapa",
@@ -233,6 +252,38 @@ fn bomb() -> String {
 #[test]
 fn the_golden_file_in_full() {
     insta::assert_snapshot!(Bench::new().said(GOLDEN));
+}
+
+/// A pipeline's SQL is readable, and each part of it knows where it comes from.
+#[test]
+fn pipelines_become_sql() {
+    let bench = Bench::new();
+    let loaded = load_text(GOLDEN, "golden.yaml", Path::new("."), &bench.options()).unwrap();
+    let views = loaded.deployment.views.iter().filter(|(_, view)| view.pipeline.is_some());
+    let all: Vec<String> = views.map(|(name, view)| format!("{name}\n{}", view.sql)).collect();
+    insta::assert_snapshot!(all.join("\n\n"));
+
+    let sql = &loaded.deployment.views["words"].sql;
+    let place = |part: &str| {
+        let before = &sql[..sql.find(part).unwrap()];
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        let place = Some((line as u64, column as u64));
+        let found = loaded.source_map.diagnostic("views.words.sql", place, "here", None);
+        (found.path, GOLDEN.lines().nth(found.line - 1).unwrap()[found.column - 1..].to_owned())
+    };
+    let (path, text) = place("name, ' '");
+    assert_eq!(path, "views.words.pipeline[5].flat_map.word");
+    assert!(text.starts_with("name, ' '"), "{text}");
+    let (path, text) = place("<> ''");
+    assert_eq!(path, "views.words.pipeline[6].filter");
+    assert!(text.starts_with("<> ''"), "{text}");
+    let (path, text) = place("UNION ALL");
+    assert_eq!(path, "views.words.pipeline[4]");
+    assert!(text.starts_with("union: events"), "{text}");
+    let (path, text) = place("GROUP BY");
+    assert_eq!(path, "views.words.pipeline[7]");
+    assert!(text.starts_with("reduce_by_key_and_window"), "{text}");
 }
 
 #[test]

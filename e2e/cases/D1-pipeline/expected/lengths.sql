@@ -1,0 +1,1 @@
+SELECT * FROM lengths ORDER BY value

@@ -1,0 +1,1 @@
+SELECT * FROM by_value ORDER BY word

@@ -1,0 +1,1 @@
+SELECT * FROM everything ORDER BY word

@@ -1,0 +1,1 @@
+SELECT network, n FROM mapped ORDER BY network

@@ -1,0 +1,1 @@
+SELECT ip AS network, n FROM networks ORDER BY network

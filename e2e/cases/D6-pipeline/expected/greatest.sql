@@ -1,0 +1,1 @@
+SELECT w.window.start AS start, n FROM greatest w

@@ -1,0 +1,1 @@
+SELECT w.window.start AS start, word, n FROM windowed w WHERE w.window.end <= TIMESTAMP '2024-01-01 01:00:00' ORDER BY start, word, n
