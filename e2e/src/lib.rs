@@ -14,6 +14,8 @@ mod cases;
 #[cfg(test)]
 mod console;
 #[cfg(test)]
+mod course;
+#[cfg(test)]
 mod deployments;
 #[cfg(test)]
 mod differential;
