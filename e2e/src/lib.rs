@@ -22,6 +22,8 @@ mod differential;
 #[cfg(test)]
 mod dlq_tests;
 #[cfg(test)]
+mod exactly_once;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod kafka_option_tests;
