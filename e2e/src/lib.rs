@@ -36,6 +36,8 @@ mod kill;
 #[cfg(test)]
 mod managed;
 #[cfg(test)]
+mod prefixes;
+#[cfg(test)]
 mod quickstart;
 #[cfg(test)]
 mod quijote;

@@ -7,7 +7,7 @@ use arrow::compute::filter_record_batch;
 use datafusion::common::Result;
 
 use crate::groups::{Aggregation, Shape};
-use crate::state::{Kept, Key, State, batch};
+use crate::state::{Kept, Key, State, batch, in_order};
 
 /// States by key.
 #[derive(Debug)]
@@ -60,11 +60,12 @@ impl Store {
             }
         }
         let keys = self.keys(&changed)?;
-        let values = self.state.values(&changed.columns()[aggregation.keys()..], changed.num_rows())?;
+        let mut values = self.state.values(&changed.columns()[aggregation.keys()..], changed.num_rows())?;
         let ends = if self.closes { aggregation.ends(&changed)? } else { None };
-        for (row, (key, value)) in keys.iter().zip(values).enumerate() {
+        for row in in_order(&keys) {
+            let row = row as usize;
             let at = ends.as_ref().filter(|ends| ends.is_valid(row)).map(|ends| ends.value(row));
-            self.state.put(key, Kept { value, at, marked: false });
+            self.state.put(&keys[row], Kept { value: std::mem::take(&mut values[row]), at, marked: false });
         }
         Ok(changed)
     }
@@ -77,7 +78,9 @@ impl Store {
         }
         let session = aggregation.window.filter(|window| window.shape == Shape::Session);
         let Some(window) = session else {
-            for key in self.keys(delta)? {
+            let mut keys = self.keys(delta)?;
+            keys.sort_unstable();
+            for key in keys {
                 if let Some(kept) = self.state.get(&key) {
                     found.insert(key, kept.clone());
                 }

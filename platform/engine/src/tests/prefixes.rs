@@ -19,8 +19,10 @@ use super::{answer, block_on, group_rows};
 use crate::catalog::DropDuplicates;
 use crate::{Catalog, Engine, EngineJob, EventTime, Input, StaticInput};
 
-/// Queries that are compiled together, and asked of the same data.
+/// Queries that are compiled together.
 const TOGETHER: usize = 8;
+/// How much data they are asked of.
+const DATA_EACH: usize = 4;
 /// After so many failed cases it gives up.
 const FAILURES_MAX: usize = 5;
 /// Streams of events without duplicates, and the columns that make them.
@@ -206,29 +208,58 @@ fn every_prefix_is_answered_as_a_batch_of_it() {
         round += 1;
         let mut random = Random(seed.wrapping_mul(1_000_003).wrapping_add(round));
         let mut queries: Vec<Query> = (0..TOGETHER).map(|_| generate::query(&mut random)).collect();
-        let data = Data::any(&mut random);
-        assert!(data.valid(), "the generator makes rows that are late: {data:?}");
-        let case = |query: &Query| Case { query: query.clone(), data: data.clone() };
-        if let Err(error) = block_on(compiled(&queries.iter().collect::<Vec<_>>()))
-            && error.contains(EMPTY)
-        {
+        let mut engine = block_on(compiled(&queries.iter().collect::<Vec<_>>()));
+        if engine.as_ref().is_err_and(|error| error.contains(EMPTY)) {
             let can = |query: &Query| !block_on(compiled(&[query])).is_err_and(|error| error.contains(EMPTY));
             queries.retain(can);
+            engine = block_on(compiled(&queries.iter().collect::<Vec<_>>()));
         }
-        let all: Vec<&Query> = queries.iter().collect();
-        let ran = block_on(async { run(&compiled(&all).await?, &data).await });
-        let broken: Vec<Case> = match ran {
-            Ok(answers) => {
-                let of = |view: usize| answers.iter().map(|views| views[view].clone()).collect::<Vec<_>>();
-                answers_checked += answers.len() * queries.len();
-                let differs = |(view, query): &(usize, &Query)| difference(query, &data, &of(*view)).is_some();
-                queries.iter().enumerate().filter(differs).map(|(_, query)| case(query)).collect()
-            }
-            Err(_) => queries.iter().map(case).filter(|case| block_on(failure(case)).is_some()).collect(),
-        };
-        checked += queries.len() as u64;
-        failed.extend(broken.into_iter().map(report));
+        for _ in 0..DATA_EACH {
+            let data = Data::any(&mut random);
+            assert!(data.valid(), "the generator makes rows that are late: {data:?}");
+            let found = match &engine {
+                Ok(engine) => together(engine, &queries, &data),
+                Err(error) => Err(error.clone()),
+            };
+            checked += queries.len() as u64;
+            answers_checked += queries.len() * data.ends.len();
+            failed.extend(found.unwrap_or_else(|error| apart(&error, &queries, &data)));
+        }
+        if round % 64 == 0 {
+            eprintln!("{checked} cases of seed {seed}, {answers_checked} answers, {} failed", failed.len());
+        }
     }
     eprintln!("{checked} cases of seed {seed}, {answers_checked} answers");
     assert!(failed.is_empty(), "{} of {checked} cases fail:\n\n{}", failed.len(), failed.join("\n\n"));
+}
+
+/// Runs all queries at once, in the data's epochs and in one; reports those whose answers are wrong.
+fn together(engine: &Engine, queries: &[Query], data: &Data) -> Result<Vec<String>, String> {
+    let whole = Data { ends: vec![data.rows.len()], troubles: vec![0], ..data.clone() };
+    let (answers, at_once) =
+        block_on(async { Ok::<_, String>((run(engine, data).await?, run(engine, &whole).await?)) })?;
+    let mut wrong = vec![];
+    for (view, query) in queries.iter().enumerate() {
+        let of_view: Vec<Vec<String>> = answers.iter().map(|views| views[view].clone()).collect();
+        if difference(query, data, &of_view).is_some() {
+            wrong.push(report(Case { query: query.clone(), data: data.clone() }));
+        } else if of_view.last() != Some(&at_once[0][view]) {
+            wrong.push(format!("in one epoch it has another answer: {}\n{data:?}", query.sql()));
+        }
+    }
+    Ok(wrong)
+}
+
+/// Which of the queries fail where they cannot be run together.
+fn apart(error: &str, queries: &[Query], data: &Data) -> Vec<String> {
+    let cases = queries.iter().map(|query| Case { query: query.clone(), data: data.clone() });
+    let failing = cases.filter(|case| block_on(failure(case)).is_some());
+    let reports: Vec<String> = failing.map(report).collect();
+    match reports.is_empty() {
+        true => {
+            let all: Vec<String> = queries.iter().map(Query::sql).collect();
+            vec![format!("they fail only together: {error}\n{}\n{data:?}", all.join("\n"))]
+        }
+        false => reports,
+    }
 }
