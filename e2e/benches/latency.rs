@@ -198,7 +198,7 @@ fn cpu_seconds(of: u32) -> f64 {
 }
 
 fn producer(broker: &Broker) -> BaseProducer {
-    broker.config().set("linger.ms", "0").set("acks", "1").create().expect("a producer can be made")
+    broker.config().set("linger.ms", "1").set("acks", "1").create().expect("a producer can be made")
 }
 
 /// Sends each row when it is due, or as soon after as it can.
