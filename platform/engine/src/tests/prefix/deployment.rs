@@ -29,7 +29,8 @@ pub fn yaml(queries: &[&Query]) -> String {
     yaml
 }
 
-/// What is asked of a view so that its cells are the oracle's: instants are milliseconds, and a window is two of them.
+/// What is asked of a view so that its cells are the oracle's, behind a first column of zeros (a line of one null says
+/// little): instants are milliseconds, and a window is two of them.
 pub fn question(query: &Query, view: &str) -> String {
     let cells = query.names().into_iter().zip(query.columns()).map(|(name, of)| match of {
         Type::Time => format!("unix_millis({name}) AS {name}"),
@@ -38,7 +39,7 @@ pub fn question(query: &Query, view: &str) -> String {
         }
         _ => name,
     });
-    format!("SELECT {} FROM {view}", cells.collect::<Vec<_>>().join(", "))
+    format!("SELECT 0 AS zero, {} FROM {view}", cells.collect::<Vec<_>>().join(", "))
 }
 
 /// The rows of an input as JSON lines.
