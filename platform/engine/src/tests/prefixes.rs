@@ -15,8 +15,8 @@ use super::prefix::data::{DELAYS_MS, Data, Row};
 use super::prefix::oracle::{Cells, Exact, Value, lines};
 use super::prefix::query::Query;
 use super::prefix::{Case, Random, deployment, generate, oracle, shrink};
-use super::{answer, block_on, group_rows};
-use crate::catalog::DropDuplicates;
+use super::{answer, block_on, group_rows, start};
+use crate::catalog::{DropDuplicates, Gate};
 use crate::{Catalog, Engine, EngineJob, EventTime, Input, StaticInput};
 
 /// Queries that are compiled together.
@@ -52,16 +52,13 @@ fn batch(rows: &[&Row]) -> RecordBatch {
 }
 
 async fn compiled(queries: &[&Query]) -> Result<Engine, String> {
-    let input = |delay_ms| Input {
-        schema: schema(),
-        watermark: Some(EventTime { column: "at".into(), delay_ms }),
-        unique: None,
-    };
+    let input =
+        |delay_ms| Input { schema: schema(), watermark: Some(EventTime { column: "at".into(), delay_ms }), gate: None };
     let mut inputs = BTreeMap::from([("events".into(), input(DELAYS_MS[0])), ("other".into(), input(DELAYS_MS[1]))]);
     for (name, columns, within_watermark) in STREAMS {
         let columns = columns.iter().map(|column| (*column).to_owned()).collect();
-        let unique = Some(DropDuplicates { columns, within_watermark });
-        inputs.insert(name.into(), Input { unique, ..input(DELAYS_MS[0]) });
+        let gate = Some(Gate::Unique(DropDuplicates { columns, within_watermark }));
+        inputs.insert(name.into(), Input { gate, ..input(DELAYS_MS[0]) });
     }
     let teams = StaticInput { schema: group_rows().schema(), batches: vec![group_rows()] };
     let views = queries.iter().enumerate().map(|(number, query)| (format!("v{number}"), query.sql()));
@@ -101,7 +98,7 @@ async fn run(engine: &Engine, data: &Data) -> Result<Vec<Vec<Vec<String>>>, Stri
         let ended = watermark.max(data.watermark(number));
         let fails = trouble & 2 == 2;
         for attempt in 0..=u8::from(fails) {
-            job.begin(number as u64, watermark);
+            job.begin(start(number as u64, watermark));
             for name in ["events", "other", "once", "within", "ever"] {
                 let input = usize::from(name == "other");
                 let rows: Vec<&Row> = data.epoch(number).iter().filter(|row| row.input == input).collect();

@@ -242,7 +242,7 @@ fn shortcuts_of_the_optimizer_change_nothing() {
     block_on(async {
         let engine = super::engine(&VIEWS).await;
         let mut job = engine.job().unwrap();
-        job.begin(0, None);
+        job.begin(super::start(0, None));
         job.feed("events", &batch_of(&[at("a", 1, 1), at("a", 2, 1), at("b", 7, 1)])).await.unwrap();
         job.feed("other", &batch_of(&[at("a", 1, 7), at("a", 2, 7), at("c", 3, 7)])).await.unwrap();
         let deltas = job.finish(Some(100_000)).await.unwrap().deltas;
