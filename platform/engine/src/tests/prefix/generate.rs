@@ -12,7 +12,7 @@ pub fn query(random: &mut Random) -> Query {
             Query::Distinct(Box::new(some_columns(random, of)))
         }
         4..10 => {
-            let from = rows(random);
+            let from = recent_rows(random);
             group(random, from, false)
         }
         10..12 => {
@@ -48,7 +48,7 @@ pub fn query(random: &mut Random) -> Query {
     }
 }
 
-/// Rows for an operator that lets go of what is old: pairs of any age would be too late for it.
+/// Rows for a window, or for an operator that lets go of what is old: pairs of any age would be too late for it.
 fn recent_rows(random: &mut Random) -> Query {
     loop {
         let rows = rows(random);
