@@ -15,11 +15,15 @@ mod cases;
 #[cfg(test)]
 mod console;
 #[cfg(test)]
+mod course;
+#[cfg(test)]
 mod deployments;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
 mod dlq_tests;
+#[cfg(test)]
+mod exactly_once;
 #[cfg(test)]
 mod format_tests;
 #[cfg(test)]
@@ -36,6 +40,8 @@ mod kill;
 mod managed;
 #[cfg(test)]
 mod pipelines;
+#[cfg(test)]
+mod prefixes;
 #[cfg(test)]
 mod quickstart;
 #[cfg(test)]

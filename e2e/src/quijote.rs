@@ -16,7 +16,7 @@ fn line_ms(n: usize) -> i64 {
 }
 
 /// Serves the first part to the first client, the second to the second, and keeps every connection open.
-fn serve(parts: Vec<String>) -> u16 {
+pub fn serve(parts: Vec<String>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     std::thread::spawn(move || {

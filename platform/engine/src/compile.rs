@@ -250,7 +250,7 @@ async fn compile_view(
     let is_aggregate = split::check(&raw, &inputs).map_err(refused)?;
     let times = times(catalog);
     let marked = split::mark(raw.clone(), &inputs, &times).map_err(planning)?;
-    let optimized = state.optimize(&marked).map_err(planning)?;
+    let optimized = state.optimize(&marked).and_then(split::lift).map_err(planning)?;
     let schema = nullable(&parsed.spell(optimized.schema().as_arrow()));
     if let Some(name) = repeated(&schema) {
         let (message, hint) = sql::repeated_column(&name);

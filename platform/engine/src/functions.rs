@@ -26,7 +26,9 @@ pub const BATCH_ROWS: usize = 8192;
 
 /// Rules that take a shortcut past the aggregate's states or move its keys, and those that take fields out of structs
 /// early: our structs are made late, of plain keys.
-const LOGICAL_RULES_OFF: [&str; 4] = [
+const LOGICAL_RULES_OFF: [&str; 5] = [
+    // An inner join of streams below DISTINCT would become a semi join, which waits for an end.
+    "eliminate_join",
     "single_distinct_aggregation_to_group_by",
     "eliminate_group_by_constant",
     "extract_leaf_expressions",

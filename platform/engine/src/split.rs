@@ -464,6 +464,22 @@ impl UserDefinedLogicalNodeCore for Cut {
     }
 }
 
+/// Aggregates right below their cuts again: the optimizer puts a projection between them where two are found to be one.
+pub fn lift(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let lifted = plan.transform_up(|node| {
+        let LogicalPlan::Extension(extension) = &node else { return Ok(Transformed::no(node)) };
+        let Some(cut) = extension.node.as_any().downcast_ref::<Cut>() else { return Ok(Transformed::no(node)) };
+        let LogicalPlan::Projection(projection) = cut.input.as_ref() else { return Ok(Transformed::no(node)) };
+        let below = projection.input.clone();
+        let below = Cut { schema: below.schema().clone(), input: below, window: cut.window };
+        let below = LogicalPlan::Extension(Extension { node: Arc::new(below) });
+        let (exprs, schema) = (projection.expr.clone(), projection.schema.clone());
+        let projection = Projection::try_new_with_schema(exprs, Arc::new(below), schema)?;
+        Ok(Transformed::yes(LogicalPlan::Projection(projection)))
+    });
+    lifted.map(|transformed| transformed.data)
+}
+
 /// An optimized plan in its two parts.
 pub struct Split {
     /// The aggregate and what is below it.

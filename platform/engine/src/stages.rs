@@ -265,9 +265,10 @@ impl<'a> Stages<'a> {
         };
         let inputs = vec![self.input(&join.left), self.input(&join.right)];
         let left_columns = join.left.schema().fields().len();
-        // A row that waited is given out as old as its range of time allows.
+        // A row that waited is given out as old as its range of time allows, or as the start of its window.
         let waits = |until: Until| match until {
             Until::Time(_, more) => more.max(0),
+            Until::Key(_, Kind::Window(Some(length)) | Kind::Start(length)) => length,
             _ => 0,
         };
         let lags = [waits(untils[0]) + lag(&right_times), waits(untils[1]) + lag(&left_times)];

@@ -310,26 +310,37 @@ pub fn merge(parts: &[RecordBatch]) -> Result<Option<RecordBatch>> {
     let keys = schema.fields().iter().take_while(|field| field.name().starts_with("key")).count();
     let fields = schema.fields()[..keys].iter().map(|field| SortField::new(field.data_type().clone())).collect();
     let converter = RowConverter::new(fields)?;
-    let mut last: BTreeMap<Key, (usize, usize)> = BTreeMap::new();
+    let part_keys: Vec<Option<Rows>> = parts
+        .iter()
+        .map(|part| Ok(if keys == 0 { None } else { Some(converter.convert_columns(&part.columns()[..keys])?) }))
+        .collect::<Result<_>>()?;
+    let mut order: Vec<(u32, u32)> = Vec::new();
     for (number, part) in parts.iter().enumerate() {
-        let gone = part.column(part.num_columns() - 1).as_boolean();
-        let part_keys = match keys {
-            0 => vec![Key::from([]); part.num_rows()],
-            _ => bytes(&converter.convert_columns(&part.columns()[..keys])?),
-        };
-        for (row, key) in part_keys.into_iter().enumerate() {
-            match gone.value(row) {
-                true => last.remove(&key),
-                false => last.insert(key, (number, row)),
-            };
-        }
+        order.extend((0..part.num_rows()).map(|row| (number as u32, row as u32)));
     }
+    let key = |(number, row): &(u32, u32)| part_keys[*number as usize].as_ref().map(|rows| rows.row(*row as usize));
+    // The sort is stable: of equal keys the last is the newest. A base is in order already, which makes it cheap.
+    order.sort_by(|one, other| key(one).cmp(&key(other)));
+    let gone: Vec<&BooleanArray> = parts.iter().map(|part| part.column(part.num_columns() - 1).as_boolean()).collect();
+    let last = order.iter().enumerate().filter(|(index, at)| {
+        let newest = order.get(index + 1).is_none_or(|next| key(next) != key(at));
+        newest && !gone[at.0 as usize].value(at.1 as usize)
+    });
+    let last: Vec<(usize, usize)> = last.map(|(_, (number, row))| (*number as usize, *row as usize)).collect();
     if last.is_empty() {
         return Ok(None);
     }
-    let order: Vec<(usize, usize)> = last.into_values().collect();
+    drop((order, part_keys));
     let parts: Vec<&RecordBatch> = parts.iter().collect();
-    Ok(Some(interleave_record_batch(&parts, &order)?))
+    Ok(Some(interleave_record_batch(&parts, &last)?))
+}
+
+/// Rows in the order of their keys, equal keys in theirs: what is done in this order finds its way through a large state
+/// on paths that were just taken.
+pub fn in_order(keys: &[Key]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..keys.len() as u32).collect();
+    order.sort_by(|one, other| keys[*one as usize].cmp(&keys[*other as usize]));
+    order
 }
 
 /// Rows of one schema as one batch.

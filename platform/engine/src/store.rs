@@ -10,7 +10,7 @@ use datafusion::common::Result;
 
 use crate::groups::{Aggregation, Shape};
 use crate::sliding::{Panes, Sliding, windows};
-use crate::state::{Kept, Key, State, batch};
+use crate::state::{Kept, Key, State, batch, in_order};
 use crate::window::Spans;
 
 /// States by key.
@@ -66,14 +66,15 @@ impl Store {
             }
         }
         let keys = self.keys(&changed)?;
-        let values = self.state.values(&changed.columns()[aggregation.keys()..], changed.num_rows())?;
+        let mut values = self.state.values(&changed.columns()[aggregation.keys()..], changed.num_rows())?;
         let ends = if self.closes { aggregation.ends(&changed)? } else { None };
         if self.closes && aggregation.sliding().is_some() {
             aggregation.starts(&changed)?.values().iter().for_each(|pane| self.sliding.touch(*pane));
         }
-        for (row, (key, value)) in keys.iter().zip(values).enumerate() {
+        for row in in_order(&keys) {
+            let row = row as usize;
             let at = ends.as_ref().filter(|ends| ends.is_valid(row)).map(|ends| ends.value(row));
-            self.state.put(key, Kept { value, at, marked: false });
+            self.state.put(&keys[row], Kept { value: std::mem::take(&mut values[row]), at, marked: false });
         }
         Ok(changed)
     }
@@ -86,7 +87,9 @@ impl Store {
         }
         let session = aggregation.window.filter(|window| window.shape == Shape::Session);
         let Some(window) = session else {
-            for key in self.keys(delta)? {
+            let mut keys = self.keys(delta)?;
+            keys.sort_unstable();
+            for key in keys {
                 if let Some(kept) = self.state.get(&key) {
                     found.insert(key, kept.clone());
                 }

@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 
 use crate::stage::{Bounds, TimeColumn, instants};
-use crate::state::{Kept, State};
+use crate::state::{Kept, State, in_order};
 
 /// Which rows are the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,8 @@ impl Unique {
                 Forget::After(time, delay) => (Some(instants(&batch, time)?), delay),
             };
             let mut new: Vec<u32> = Vec::new();
-            for (row, key) in keys.iter().enumerate() {
+            for row in in_order(&keys) {
+                let (row, key) = (row as usize, &keys[row as usize]);
                 if self.state.get(key).is_none() {
                     let at = times.as_ref().filter(|times| times.is_valid(row)).map(|times| times.value(row));
                     let at = at.map(|at| at.saturating_add(more));
@@ -75,6 +76,7 @@ impl Unique {
                 }
             }
             if !new.is_empty() {
+                new.sort_unstable();
                 first.push(take_record_batch(&batch, &UInt32Array::from(new))?);
             }
         }

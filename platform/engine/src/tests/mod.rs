@@ -4,6 +4,8 @@ mod errors;
 mod keyed;
 mod laws;
 mod modes;
+mod prefix;
+mod prefixes;
 mod reading;
 mod sliding;
 mod sql;

@@ -224,3 +224,30 @@ fn sessions_end_by_timers_or_by_the_next_row_and_bad_rows_change_nothing() {
         assert_eq!(answers["kept_sessions"], ["a | 1 1 3 | 2", "b | 0 | 1", "b | 2 | 1"]);
     });
 }
+
+/// Two aggregates that the optimizer finds to be one, and a join below DISTINCT that needs one side's columns only.
+#[test]
+fn shortcuts_of_the_optimizer_change_nothing() {
+    const VIEWS: [(&str, &str); 2] = [
+        (
+            "averages",
+            "SELECT avg(coalesce(c, 3)) AS a, avg(c) AS b FROM (SELECT window(at, '5 seconds') AS w, count(*) AS c \
+             FROM events GROUP BY window(at, '5 seconds')) GROUP BY window(w, '20 seconds')",
+        ),
+        (
+            "partners",
+            "SELECT count(*) AS c FROM (SELECT DISTINCT o.name, o.n FROM events e JOIN other o ON e.name = o.name)",
+        ),
+    ];
+    block_on(async {
+        let engine = super::engine(&VIEWS).await;
+        let mut job = engine.job().unwrap();
+        job.begin(super::start(0, None));
+        job.feed("events", &batch_of(&[at("a", 1, 1), at("a", 2, 1), at("b", 7, 1)])).await.unwrap();
+        job.feed("other", &batch_of(&[at("a", 1, 7), at("a", 2, 7), at("c", 3, 7)])).await.unwrap();
+        let deltas = job.finish(Some(100_000)).await.unwrap().deltas;
+        let answers = async |view: &str| sorted(&super::answer(&engine, view, &deltas[view]).await);
+        assert_eq!(answers("averages").await, ["1.5 | 1.5"]);
+        assert_eq!(answers("partners").await, ["1"]);
+    });
+}
