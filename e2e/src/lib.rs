@@ -14,6 +14,8 @@ mod cases;
 #[cfg(test)]
 mod console;
 #[cfg(test)]
+mod delivery;
+#[cfg(test)]
 mod deployments;
 #[cfg(test)]
 mod differential;
@@ -27,6 +29,8 @@ mod kafka_option_tests;
 mod kafka_sink_tests;
 #[cfg(test)]
 mod kafka_tests;
+#[cfg(test)]
+mod keyed;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]

@@ -34,7 +34,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use braid_kernel::{Ingest, SinkError, Source, SourceError, Store};
-use braid_spec::model::{self, OutputMode, SinkKind, SourceKind};
+use braid_spec::model::{self, Delivery, OutputMode, SinkKind, SourceKind};
 use tokio::sync::Notify;
 
 use replay::Replaying;
@@ -126,6 +126,7 @@ pub fn sink(
     history: &str,
     to: &SinkKind,
     mode: OutputMode,
+    delivery: Delivery,
     schema: SchemaRef,
 ) -> Result<OpenSink, SinkError> {
     match to {
@@ -133,7 +134,7 @@ pub fn sink(
         SinkKind::Console { rows_max } => Ok(console::open(name, *rows_max, schema)),
         SinkKind::Parquet { path } => parquet_sink::open(path, schema),
         SinkKind::Kafka { brokers, topic, client } => {
-            let sink = kafka_sink::open(name, history, brokers, topic, client)?;
+            let sink = kafka_sink::open(name, history, brokers, topic, client, delivery)?;
             Ok(OpenSink { output: Box::new(sink), memory: None })
         }
     }

@@ -9,8 +9,8 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use crate::diagnostics::Diagnostic;
 use crate::keys::SOURCE_KINDS;
 use crate::model::{
-    Backpressure, Csv, Format, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Restart, Sink, SinkKind,
-    Source, SourceKind, StaticTable, Trigger, Watermark,
+    Backpressure, Csv, Delivery, Format, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Restart, Sink,
+    SinkKind, Source, SourceKind, StaticTable, Trigger, Watermark,
 };
 use crate::source_map::SourceMap;
 use crate::suggest::did_you_mean;
@@ -345,8 +345,14 @@ impl Builder<'_> {
         } else {
             SinkKind::Memory
         };
+        let delivery = match fields.text_maybe("delivery").as_deref() {
+            Some("at_least_once") => Delivery::AtLeastOnce,
+            Some("at_most_once") => Delivery::AtMostOnce,
+            written => self.exactly_once(&fields.path_of("delivery"), written.is_some(), &to),
+        };
         Sink {
             from: fields.text("from"),
+            delivery,
             output_mode: match fields.text("output_mode").as_str() {
                 "update" => OutputMode::Update,
                 "complete" => OutputMode::Complete,
@@ -354,6 +360,20 @@ impl Builder<'_> {
             },
             to,
         }
+    }
+
+    /// The most that a sink can promise; a mistake where more was asked for.
+    fn exactly_once(&mut self, path: &str, asked: bool, to: &SinkKind) -> Delivery {
+        let reason = match to {
+            SinkKind::Console { .. } => "what was printed cannot be taken back after a crash",
+            SinkKind::Memory => "memory is empty after a crash",
+            _ => return Delivery::ExactlyOnce,
+        };
+        if asked {
+            let expected = Some("at_least_once or at_most_once".to_owned());
+            self.wrong(path, reason, expected, Some("leave it out, or write to Kafka or files".to_owned()));
+        }
+        Delivery::AtLeastOnce
     }
 
     /// Notes names that a list holds twice.

@@ -580,6 +580,8 @@ pub struct Sink {
     pub from: String,
     /// Which rows.
     pub output_mode: OutputMode,
+    /// How often a row gets there.
+    pub delivery: Delivery,
     /// Where.
     pub to: SinkKind,
 }
@@ -593,6 +595,17 @@ pub enum OutputMode {
     Update,
     /// All rows, whenever any changed.
     Complete,
+}
+
+/// How often a row gets to where it is to go, over crashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Once: an epoch that is written again has the effect of one.
+    ExactlyOnce,
+    /// Once, or several times after a crash.
+    AtLeastOnce,
+    /// Once, or not at all after a crash: written behind the commit, and never again.
+    AtMostOnce,
 }
 
 /// Where a view's answers go.
