@@ -17,6 +17,8 @@ mod console;
 #[cfg(test)]
 mod course;
 #[cfg(test)]
+mod delivery;
+#[cfg(test)]
 mod deployments;
 #[cfg(test)]
 mod differential;
@@ -34,6 +36,8 @@ mod kafka_option_tests;
 mod kafka_sink_tests;
 #[cfg(test)]
 mod kafka_tests;
+#[cfg(test)]
+mod keyed;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]

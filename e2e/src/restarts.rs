@@ -171,6 +171,13 @@ const EXAMPLES: &[Example] = &[
     ("sinks.*", "removed", "sinks.out", "sinks:\n  out: {from: networks, output_mode: update, console: {}}\n", ""),
     ("sinks.*.from", "changed", "sinks.out.from", "out: {from: networks", "out: {from: named"),
     ("sinks.*.output_mode", "changed", "sinks.out.output_mode", "output_mode: update", "output_mode: complete"),
+    (
+        "sinks.*.delivery",
+        "changed",
+        "sinks.out.delivery",
+        "output_mode: update",
+        "output_mode: update, delivery: at_most_once",
+    ),
     ("sinks.*.to", "changed", "sinks.out.to", "console: {}", "memory: {}"),
 ];
 

@@ -14,7 +14,7 @@ use braid_kernel::pressure::Backpressure;
 use braid_kernel::serve::{Board, Snapshot};
 use braid_kernel::speed::{EventTime, Settings, Speed, WatermarkPolicy};
 use braid_kernel::{Clock, Ingest, Manifest, Merge, Segments, Store, TableKind, Trigger};
-use braid_spec::model::{self, OnBadRecord};
+use braid_spec::model::{self, Delivery, OnBadRecord};
 use braid_storage::ParquetSegments;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -206,6 +206,10 @@ fn settings(prepared: &Prepared, trigger: Trigger, run_id: &str) -> Settings {
             model::WatermarkPolicy::Min => WatermarkPolicy::Min,
             model::WatermarkPolicy::Max => WatermarkPolicy::Max,
         },
+        at_most_once: (prepared.deployment.sinks.iter())
+            .filter(|(_, sink)| sink.delivery == Delivery::AtMostOnce)
+            .map(|(name, _)| name.clone())
+            .collect(),
         keep_bad,
     }
 }
@@ -258,7 +262,8 @@ async fn outlet(
         output.seed(&state, manifest.watermark).map_err(Failure::runtime)?;
     }
     let writer = format!("{}-{name}", prepared.deployment.name);
-    let to = braid_connect::sink(&writer, &manifest.history, &sink.to, sink.output_mode, view.schema.clone())
-        .map_err(|error| Failure::Environment(format!("sink `{name}`: {error}")))?;
+    let to =
+        braid_connect::sink(&writer, &manifest.history, &sink.to, sink.output_mode, sink.delivery, view.schema.clone())
+            .map_err(|error| Failure::Environment(format!("sink `{name}`: {error}")))?;
     Ok((Outlet::new(sink.from.clone(), output, to.output), to.memory))
 }

@@ -167,6 +167,7 @@ pub const RULES: &[Rule] = &[
         Taken,
         "holds from the next epoch on; windows that ended before are not written again",
     ),
+    Rule("sinks.*.delivery", Changed, Taken, "holds from the next epoch on"),
     Rule("sinks.*.to", Changed, Taken, "epochs from now on are written there"),
 ];
 
@@ -263,6 +264,7 @@ pub fn describe(prepared: &Prepared) -> BTreeMap<String, String> {
         put(format!("sinks.{name}"), String::new());
         put(format!("sinks.{name}.from"), sink.from.clone());
         put(format!("sinks.{name}.output_mode"), format!("{:?}", sink.output_mode));
+        put(format!("sinks.{name}.delivery"), format!("{:?}", sink.delivery));
         put(format!("sinks.{name}.to"), digest(&format!("{:?}", sink.to)));
     }
     all

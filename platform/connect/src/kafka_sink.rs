@@ -17,6 +17,7 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use async_trait::async_trait;
 use braid_kernel::SinkError;
+use braid_spec::model::Delivery;
 use memchr::memchr;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
@@ -63,9 +64,12 @@ pub(crate) fn open(
     brokers: &str,
     topic: &str,
     client: &BTreeMap<String, String>,
+    delivery: Delivery,
 ) -> Result<KafkaSink, SinkError> {
     let id = format!("braid-{writer}");
-    let promises = [("transactional.id", id.as_str()), ("enable.idempotence", "true"), ("acks", "all")];
+    let once = delivery == Delivery::ExactlyOnce;
+    let mut promises = vec![("enable.idempotence", "true"), ("acks", "all")];
+    promises.extend(once.then_some(("transactional.id", id.as_str())));
     let producer = configuration(brokers, &DEFAULTS, client, &promises).map_err(SinkError::Fatal)?;
     // Only what concerns the connection is an option of both kinds of client.
     let connection = client
@@ -80,7 +84,7 @@ pub(crate) fn open(
         history: history.to_owned(),
         topic: topic.to_owned(),
         producer,
-        group,
+        group: once.then_some(group),
         open: None,
     };
     Ok(KafkaSink { writer: Arc::new(Mutex::new(writer)) })
@@ -88,7 +92,8 @@ pub(crate) fn open(
 
 #[async_trait]
 impl Output for KafkaSink {
-    /// Exactly once for readers with `isolation.level=read_committed`. An epoch without rows leaves no trace.
+    /// With transactions, exactly once for readers with `isolation.level=read_committed`. An epoch without rows leaves no
+    /// trace.
     async fn write(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
         if rows.iter().all(|batch| batch.num_rows() == 0) {
             // A producer that has nothing to do still complains, which would heap up.
@@ -106,7 +111,8 @@ struct Writer {
     topic: String,
     history: String,
     producer: ClientConfig,
-    group: ClientConfig,
+    /// Whom the epoch's number is noted for, where there are transactions.
+    group: Option<ClientConfig>,
     open: Option<Open>,
     outage: Outage,
 }
@@ -114,7 +120,7 @@ struct Writer {
 /// A producer that has fenced those before it, and what they had written.
 struct Open {
     producer: BaseProducer<Watch>,
-    group: ConsumerGroupMetadata,
+    group: Option<ConsumerGroupMetadata>,
     /// The last epoch of this history that is in the topic.
     done: Option<u64>,
 }
@@ -163,19 +169,29 @@ impl Writer {
             }
             _ => {}
         }
-        let sent = transaction(open, &self.topic, &self.history, epoch, rows);
+        let sent = match &open.group {
+            Some(group) => transaction(open, group, &self.topic, &self.history, epoch, rows),
+            None => {
+                open.producer.context().forget();
+                send_rows(&open.producer, &self.topic, rows)
+            }
+        };
         match sent {
             Ok(()) => {
                 open.done = Some(epoch);
                 Ok(())
             }
             Err(Failed::Client(what, error)) => {
-                let _ = open.producer.abort_transaction(QUEUE_WAIT);
+                if open.group.is_some() {
+                    let _ = open.producer.abort_transaction(QUEUE_WAIT);
+                }
                 open.producer.poll(Duration::ZERO);
                 Err(trouble(&self.topic, open.producer.context(), what, &error))
             }
             Err(Failed::Rows(reason)) => {
-                let _ = open.producer.abort_transaction(STEP_WAIT);
+                if open.group.is_some() {
+                    let _ = open.producer.abort_transaction(STEP_WAIT);
+                }
                 Err(SinkError::Fatal(reason))
             }
         }
@@ -185,11 +201,14 @@ impl Writer {
     fn connect(&self) -> Result<Open, SinkError> {
         let create = |error: KafkaError| SinkError::Fatal(format!("the Kafka client: {error}"));
         let producer: BaseProducer<Watch> = self.producer.create_with_context(Watch::default()).map_err(create)?;
+        let Some(group) = &self.group else {
+            return Ok(Open { producer, group: None, done: None });
+        };
         if let Err(error) = producer.init_transactions(STEP_WAIT) {
             producer.poll(Duration::ZERO);
             return Err(trouble(&self.topic, producer.context(), "transactions cannot be begun", &error));
         }
-        let group: BaseConsumer<Watch> = self.group.create_with_context(Watch::default()).map_err(create)?;
+        let group: BaseConsumer<Watch> = group.create_with_context(Watch::default()).map_err(create)?;
         let ask = || {
             let mut asked = TopicPartitionList::new();
             asked.add_partition(&self.topic, 0);
@@ -216,7 +235,7 @@ impl Writer {
         })?;
         let group =
             group.group_metadata().ok_or_else(|| SinkError::Fatal("bug: a consumer group without metadata".into()))?;
-        Ok(Open { producer, group, done })
+        Ok(Open { producer, group: Some(group), done })
     }
 }
 
@@ -253,23 +272,35 @@ fn at(what: &'static str) -> impl FnOnce(KafkaError) -> Failed {
 }
 
 /// The epoch's rows and number, all or nothing.
-fn transaction(open: &Open, topic: &str, history: &str, epoch: u64, rows: &[RecordBatch]) -> Result<(), Failed> {
-    let Open { producer, group, .. } = open;
+fn transaction(
+    open: &Open,
+    group: &ConsumerGroupMetadata,
+    topic: &str,
+    history: &str,
+    epoch: u64,
+    rows: &[RecordBatch],
+) -> Result<(), Failed> {
+    let producer = &open.producer;
     producer.context().forget();
     producer.begin_transaction().map_err(at("a transaction cannot be begun"))?;
-    for batch in rows {
-        for start in (0..batch.num_rows()).step_by(ENCODED_ROWS_MAX) {
-            let part = batch.slice(start, ENCODED_ROWS_MAX.min(batch.num_rows() - start));
-            send_batch(producer, topic, &part)?;
-        }
-    }
-    producer.flush(STEP_WAIT).map_err(at("rows cannot be sent"))?;
+    send_rows(producer, topic, rows)?;
     let next = i64::try_from(epoch + 1).map_err(|_| Failed::Rows("bug: epochs ran out".into()))?;
     let mut number = TopicPartitionList::new();
     number.add_partition(topic, 0).set_metadata(history);
     number.set_partition_offset(topic, 0, Offset::Offset(next)).map_err(at("the epoch cannot be noted"))?;
     producer.send_offsets_to_transaction(&number, group, STEP_WAIT).map_err(at("the epoch cannot be noted"))?;
     producer.commit_transaction(STEP_WAIT).map_err(at("the transaction cannot be committed"))
+}
+
+/// Sends rows, and waits until the broker has them.
+fn send_rows(producer: &BaseProducer<Watch>, topic: &str, rows: &[RecordBatch]) -> Result<(), Failed> {
+    for batch in rows {
+        for start in (0..batch.num_rows()).step_by(ENCODED_ROWS_MAX) {
+            let part = batch.slice(start, ENCODED_ROWS_MAX.min(batch.num_rows() - start));
+            send_batch(producer, topic, &part)?;
+        }
+    }
+    producer.flush(STEP_WAIT).map_err(at("rows cannot be sent"))
 }
 
 /// Rows with a column `value` are sent as that, with the column `key` if there is one; others as a JSON object each.

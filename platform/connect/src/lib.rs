@@ -37,7 +37,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use braid_kernel::{Ingest, SinkError, Source, SourceError, Store};
-use braid_spec::model::{self, OutputMode, SinkKind, SourceKind};
+use braid_spec::model::{self, Delivery, OutputMode, SinkKind, SourceKind};
 use tokio::sync::Notify;
 
 use replay::Replaying;
@@ -130,6 +130,7 @@ pub fn sink(
     history: &str,
     to: &SinkKind,
     mode: OutputMode,
+    delivery: Delivery,
     schema: SchemaRef,
 ) -> Result<OpenSink, SinkError> {
     match to {
@@ -139,7 +140,7 @@ pub fn sink(
         SinkKind::Text(files) => text_sink::files(files),
         SinkKind::Parquet { path } => parquet_sink::open(path, schema),
         SinkKind::Kafka { brokers, topic, client } => {
-            let sink = kafka_sink::open(name, history, brokers, topic, client)?;
+            let sink = kafka_sink::open(name, history, brokers, topic, client, delivery)?;
             Ok(OpenSink { output: Box::new(sink), memory: None })
         }
     }

@@ -221,7 +221,7 @@ impl Machine {
     pub fn wakes_at(&self, stage: &Stage) -> Option<i64> {
         match (self, &stage.operator) {
             (Self::Keyed(keyed), Operator::Keyed(spec)) if spec.time_mode == TimeMode::ProcessingTime => {
-                Some(keyed.first_timer()?.div_euclid(1_000).saturating_add(1))
+                Some(keyed.first_timer()?.saturating_add(999).div_euclid(1_000))
             }
             _ => None,
         }

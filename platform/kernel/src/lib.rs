@@ -4,6 +4,7 @@
 //! only in who writes the base. This crate does no IO and reads no clock; adapters implement its [`traits`].
 
 pub mod base;
+pub mod delivery;
 pub mod error;
 pub mod failed;
 pub mod failpoint;

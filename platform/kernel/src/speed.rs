@@ -8,6 +8,7 @@ use arrow_array::RecordBatch;
 use futures::StreamExt;
 use tokio::sync::Mutex;
 
+use crate::delivery;
 use crate::error::{JobError, SourceError, StoreError};
 pub use crate::failed::SpeedError;
 use crate::failpoint;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub event_time: BTreeMap<String, EventTime>,
     /// Which of several watermarks is the deployment's.
     pub watermark_policy: WatermarkPolicy,
+    /// The sinks that are written behind the commit, and tried once.
+    pub at_most_once: BTreeSet<String>,
     /// The sources whose bad records are kept, and not only counted.
     pub keep_bad: BTreeSet<String>,
 }
@@ -188,14 +191,8 @@ impl Speed {
 
         let output = EpochOutput { deltas: &contribution.deltas, late_before: manifest.watermark, final_before };
         failpoint!("epoch::sinks::before");
-        let mut sinks = vec![];
-        for (name, sink) in &mut self.sinks {
-            let report = sink
-                .write(plan.epoch, &output)
-                .await
-                .map_err(|error| SpeedError::Sink { sink: name.clone(), error })?;
-            sinks.push(SinkProgress { description: name.clone(), num_output_rows: report.rows });
-        }
+        let once = &self.settings.at_most_once;
+        let mut sinks = delivery::before_commit(&mut self.sinks, once, plan.epoch, &output).await?;
         failpoint!("epoch::sinks::written");
         timer.lap("writeSinks");
 
@@ -216,6 +213,8 @@ impl Speed {
             manifest
         };
         failpoint!("epoch::committed");
+        let output = EpochOutput { deltas: &contribution.deltas, late_before: manifest.watermark, final_before };
+        sinks.extend(delivery::behind_commit(&mut self.sinks, once, plan.epoch, &output).await);
         for (name, source) in &mut self.sources {
             if let Some(state) = committed.sources.get(name) {
                 source.ack(state).await.map_err(|error| SpeedError::Source { source_name: name.clone(), error })?;

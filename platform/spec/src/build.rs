@@ -10,8 +10,8 @@ use crate::build_format::Home;
 use crate::diagnostics::Diagnostic;
 use crate::keys::SOURCE_KINDS;
 use crate::model::{
-    Backpressure, Format, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Restart, Sink, SinkKind,
-    Source, SourceKind, StaticTable, TextFiles, Trigger, Watermark,
+    Backpressure, Delivery, Format, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Restart, Sink,
+    SinkKind, Source, SourceKind, StaticTable, TextFiles, Trigger, Watermark,
 };
 use crate::source_map::SourceMap;
 use crate::suggest::did_you_mean;
@@ -273,7 +273,20 @@ impl Builder<'_> {
         } else {
             SinkKind::Memory
         };
-        Sink { from: fields.text("from"), output_mode: output_mode(&fields.text("output_mode")), to }
+        let delivery = match fields.text_maybe("delivery").as_deref() {
+            Some("at_least_once") => Delivery::AtLeastOnce,
+            Some("at_most_once") => Delivery::AtMostOnce,
+            written => {
+                let most = to.delivery();
+                if let (Some(_), Err(reason)) = (written, &most) {
+                    let expected = Some("at_least_once or at_most_once".to_owned());
+                    let hint = Some("leave it out, or write to Kafka or files".to_owned());
+                    self.wrong(&fields.path_of("delivery"), *reason, expected, hint);
+                }
+                most.unwrap_or(Delivery::AtLeastOnce)
+            }
+        };
+        Sink { from: fields.text("from"), output_mode: output_mode(&fields.text("output_mode")), delivery, to }
     }
 
     /// Notes names that a list holds twice.

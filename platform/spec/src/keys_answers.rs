@@ -26,6 +26,12 @@ pub(crate) static SINK: Keys = Keys {
             Default("append"),
             "Which rows: those that are final, those that changed, or all whenever any changed.",
         ),
+        key(
+            "delivery",
+            Word(&["exactly_once", "at_least_once", "at_most_once"]),
+            Optional,
+            "How often a row gets there over crashes; what is not given is the most that the sink can promise.",
+        ),
         key("console", Group(&CONSOLE), Optional, "Printed."),
         key("parquet", Group(&PARQUET_SINK), Optional, "Parquet files in a directory."),
         key("text", Group(&TEXT_SINK), Optional, "Text files: the view's one column, a row a line."),

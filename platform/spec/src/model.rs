@@ -11,7 +11,7 @@ mod answers;
 mod formats;
 mod kafka;
 
-pub use answers::{Expression, OutputMode, Role, Sink, SinkKind, TextFiles, View};
+pub use answers::{Delivery, Expression, OutputMode, Role, Sink, SinkKind, TextFiles, View};
 pub use formats::{Avro, Csv, Protobuf, Registry, Text};
 pub use kafka::{End, Kafka, Metadata, PerPartition, Start, Topics};
 

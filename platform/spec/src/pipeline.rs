@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::build::{Builder, output_mode};
 use crate::check::Known;
 use crate::keys_pipeline::OUTPUTS;
-use crate::model::{Expression, OutputMode, Role, Sink, SinkKind, Stream, TextFiles, View};
+use crate::model::{Delivery, Expression, OutputMode, Role, Sink, SinkKind, Stream, TextFiles, View};
 use crate::text_of_steps::{Text, interval};
 use crate::value::{Fields, Value};
 
@@ -269,7 +269,8 @@ impl<'a, 'b> Pipeline<'a, 'b> {
             );
         }
         answers.moved.push((format!("sinks.{sink}"), fields.path_of("output_mode")));
-        answers.sinks.insert(sink, Sink { from: self.view.to_owned(), output_mode, to });
+        let delivery = to.delivery().unwrap_or(Delivery::AtLeastOnce);
+        answers.sinks.insert(sink, Sink { from: self.view.to_owned(), output_mode, delivery, to });
     }
 
     /// The event time of a source, stream or view, as far as it is known here.

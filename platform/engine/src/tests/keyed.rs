@@ -215,3 +215,60 @@ impl Running {
         }
     }
 }
+
+/// How many rows a name had in the last ten seconds by the clock, and five seconds after each the instant.
+#[derive(Debug)]
+pub struct Ticks(Program);
+
+impl Ticks {
+    pub fn new() -> Self {
+        let columns = schema(&[("value", DataType::Int64)]);
+        let count = Variable { name: "count".into(), kind: Kind::Value, columns, ttl_ms: Some(10_000) };
+        let output = schema(&[("name", DataType::Utf8), ("n", DataType::Int64)]);
+        Self(Program { output, variables: vec![count] })
+    }
+}
+
+impl KeyedCode for Ticks {
+    fn name(&self) -> &str {
+        "ticks"
+    }
+
+    fn program(&self) -> &Program {
+        &self.0
+    }
+
+    fn start(&self) -> Result<Box<dyn Keyed>, JobError> {
+        Ok(Box::new(Self(self.0.clone())))
+    }
+}
+
+impl Keyed for Ticks {
+    fn run(&mut self, rows: usize, memory: &mut dyn Memory) -> Result<Vec<FailedRow>, JobError> {
+        for row in 0..rows {
+            let turn = memory.turn(row..row + 1)?;
+            let now = turn.now.expect("a time");
+            let more = turn.what == What::Input;
+            let count = longs(&turn.states[0], 0).first().map_or(1, |count| count + 1);
+            let n = if more { count } else { -now / 1_000_000 };
+            let one = |more: bool| if more { vec![0] } else { vec![] };
+            let long = |value: i64| Arc::new(Int64Array::from(if more { vec![value] } else { vec![] })) as ArrayRef;
+            let at = TimestampMicrosecondArray::from(if more { vec![now + 5_000_000] } else { vec![] });
+            let changes = |schema: &SchemaRef, column: ArrayRef| Changes {
+                entries: Entries {
+                    keys: one(more),
+                    rows: RecordBatch::try_new(schema.clone(), vec![column]).expect("entries"),
+                },
+                gone: None,
+            };
+            let name = turn.keys.column(0).clone();
+            let rows = vec![name, Arc::new(Int64Array::from(vec![n])) as ArrayRef];
+            memory.settle(Outcome {
+                rows: RecordBatch::try_new(self.0.output.clone(), rows).expect("a row"),
+                states: vec![changes(&self.0.variables[0].columns, long(count))],
+                timers: changes(&schema(&[("at", micros())]), Arc::new(at)),
+            })?;
+        }
+        Ok(vec![])
+    }
+}

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
-use braid_kernel::Merge;
+use braid_kernel::keyed::KeyedCode;
+use braid_kernel::{EpochStart, Merge};
 use proptest::prelude::*;
 
-use super::keyed::{BAD, Sessions};
+use super::keyed::{BAD, Sessions, Ticks};
 use super::{at, batch_of, block_on, catalog, event_schema, sorted, start};
 use crate::catalog::{DropDuplicates, EventTime, Gate, Input, TransformWithState};
 use crate::keyed::TimeMode;
@@ -249,5 +250,45 @@ fn shortcuts_of_the_optimizer_change_nothing() {
         let answers = async |view: &str| sorted(&super::answer(&engine, view, &deltas[view]).await);
         assert_eq!(answers("averages").await, ["1.5 | 1.5"]);
         assert_eq!(answers("partners").await, ["1"]);
+    });
+}
+
+#[test]
+fn timers_and_times_to_live_go_by_the_clock_of_plans() {
+    block_on(async {
+        let mut catalog = catalog(&[("ticked", "SELECT name, n FROM ticks")]);
+        let ticks = TransformWithState {
+            code: Arc::new(Ticks::new()),
+            schema: event_schema(),
+            watermark: None,
+            keys: vec!["name".into()],
+            time_mode: TimeMode::ProcessingTime,
+            initial: None,
+        };
+        let (schema, gate) = (ticks.code.program().output.clone(), Some(Gate::Keyed(Box::new(ticks))));
+        catalog.inputs.insert("ticks".into(), Input { schema, watermark: None, gate });
+        let engine = Engine::compile(catalog).await.unwrap();
+        let mut job = engine.job().unwrap();
+        let mut answers = vec![];
+        for (epoch, (planned_at, rows)) in [(0, 1), (5_000, 0), (9_000, 1), (19_000, 1)].into_iter().enumerate() {
+            // Each is tried twice, the first time in vain.
+            for attempt in 0..2 {
+                job.begin(EpochStart { epoch: epoch as u64, late_before: None, planned_at });
+                let events = vec![at("a", 1, 1); rows];
+                job.feed("ticks", &batch_of(&events)).await.unwrap();
+                let mut result = job.finish(None).await.unwrap();
+                if attempt == 1 {
+                    answers.push((sorted(&result.deltas.remove("ticked").unwrap_or_default()), job.wakes_at()));
+                }
+            }
+        }
+        let expected = [
+            (vec!["a | 1"], Some(5_000)),
+            (vec!["a | -5"], None),
+            (vec!["a | 2"], Some(14_000)),
+            (vec!["a | -19", "a | 1"], Some(24_000)),
+        ];
+        let expected = expected.map(|(rows, at)| (rows.into_iter().map(str::to_owned).collect::<Vec<_>>(), at));
+        assert_eq!(answers, expected);
     });
 }

@@ -47,6 +47,8 @@ pub struct Sink {
     pub from: String,
     /// Which rows.
     pub output_mode: OutputMode,
+    /// How often a row gets there.
+    pub delivery: Delivery,
     /// Where.
     pub to: SinkKind,
 }
@@ -60,6 +62,17 @@ pub enum OutputMode {
     Update,
     /// All rows, whenever any changed.
     Complete,
+}
+
+/// How often a row gets to where it is to go, over crashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Once: an epoch that is written again has the effect of one.
+    ExactlyOnce,
+    /// Once, or several times after a crash.
+    AtLeastOnce,
+    /// Once, or not at all after a crash: written behind the commit, and never again.
+    AtMostOnce,
 }
 
 /// Where a view's answers go.
@@ -86,6 +99,17 @@ pub enum TextFiles {
     Folder { path: String },
     /// A directory an epoch, `prefix-<epoch>[.suffix]`, of rows as text.
     PerEpoch { prefix: String, suffix: Option<String> },
+}
+
+impl SinkKind {
+    /// The most that a sink can promise; or why it cannot promise more than `at_least_once`.
+    pub fn delivery(&self) -> Result<Delivery, &'static str> {
+        match self {
+            Self::Console { .. } | Self::Pprint { .. } => Err("what was printed cannot be taken back after a crash"),
+            Self::Memory => Err("memory is empty after a crash"),
+            Self::Parquet { .. } | Self::Text(_) | Self::Kafka { .. } => Ok(Delivery::ExactlyOnce),
+        }
+    }
 }
 
 impl fmt::Debug for SinkKind {
