@@ -47,7 +47,7 @@ fn a_timer_that_is_over_makes_an_epoch_without_rows_and_lambda_computes_it_again
                 false => Err(running.said()),
             }
         });
-        assert_eq!(rows, serde_json::json!([["ada", 1, "home"]]), "{layout}");
+        assert_eq!(rows, serde_json::json!([{"visitor": "ada", "clicks": 1, "path": "home"}]), "{layout}");
         let query = http::get(&address, "/v1/queries/visits/progress").ok();
         let epochs = query["recentProgress"].as_array().expect("reports").len();
         assert!(epochs >= 2, "the timer has an epoch of its own, unless the machine is very slow: {query}");

@@ -105,7 +105,7 @@ broken! {
     missing_references: [
         "from: [events, more_events], apply: [clean-up]" => "from: [evnts, users], apply: [cleanup]",
         "from: clicks" => "from: by_user",
-        "from: by_user, output_mode: update, parquet" => "from: all_events, output_mode: update, parquet",
+        "from: by_user, output_mode: update, delivery" => "from: all_events, output_mode: update, delivery",
         "from: by_user, output_mode: append" => "from: by_usr, output_mode: append",
         "plugin: count, key: [user], time_mode: event_time, initial_state: users" => "plugin: cuont, key: [user, user], initial_state: clicks",
     ];
@@ -154,6 +154,11 @@ broken! {
         "    http: {max_body: 1MiB}\n    schema: {user: string}" => "    http: {max_body: 1MiB}\n    schema: {}",
         "  lines:\n    socket: {host: example.org, port: 9999}" => "  lines:\n    socket: {host: example.org, port: 9999}\n    schema: {a: int}",
         "schema: {user: string, name: string}" => "schema: {user: string, user: int}",
+    ];
+    deliveries: [
+        "output_mode: complete, console" => "output_mode: complete, delivery: exactly_once, console",
+        "output_mode: append, memory: {}" => "output_mode: append, delivery: exactly_once, memory: {}",
+        "delivery: at_most_once" => "delivery: at_most_one",
     ];
     kinds: [
         "rows_max: 1000}" => "rows_max: 1000}\n    http: {}",
