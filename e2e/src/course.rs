@@ -66,6 +66,29 @@ fn every_example_is_valid_under_both_layouts() {
 }
 
 #[test]
+fn words_counted_by_a_plugin_with_state() {
+    let text = std::fs::read_to_string(root().join("deploy/course/data/one-a-line.txt")).expect("the text");
+    for layout in LAYOUTS {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let port = serve(vec![text.clone()]);
+        let river =
+            example("update-state", layout, home.path()).env("COURSE_HOST", "127.0.0.1").env("COURSE_PORT", port);
+        let mut running = river.up();
+        running.address();
+        eventually("every word", || {
+            let asked = river.finish("query", &["SELECT * FROM word_counts ORDER BY word", "--output", "csv"]);
+            match asked.out.as_str() {
+                "word,count\ncat,2\ndog,4\nowl,2\n" => Ok(()),
+                _ => Err(format!("{}{}", asked.out, running.said())),
+            }
+        });
+        running.stop();
+        let rises = river.rows("SELECT key, count FROM rises WHERE key = 'dog' ORDER BY count");
+        assert_eq!(rises, ["dog,1", "dog,2", "dog,3", "dog,4"], "{layout}");
+    }
+}
+
+#[test]
 fn words_from_a_socket() {
     let text = std::fs::read_to_string(root().join("deploy/course/data/words.txt")).expect("the text");
     for layout in LAYOUTS {

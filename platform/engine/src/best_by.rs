@@ -15,6 +15,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
 
+use crate::grouped::{passes, state_of_each};
 use crate::spark::{normal, rows_of};
 use crate::ungrouped::Ungrouped;
 
@@ -118,8 +119,7 @@ impl GroupsAccumulator for BestGroups {
         let by = &values[values.len() - 1];
         let (of, keys) = (rows_of(&values[0])?, rows_of(&normal(by))?);
         for (row, &group) in groups.iter().enumerate() {
-            let passes = filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-            if passes && by.is_valid(row) {
+            if passes(filter, row) && by.is_valid(row) {
                 self.take(group, keys.row(row).as_ref(), of.row(row).as_ref());
             }
         }
@@ -157,10 +157,7 @@ impl GroupsAccumulator for BestGroups {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut each = BestGroups::new(self.greatest, &self.answer);
-        let groups: Vec<usize> = (0..values[0].len()).collect();
-        each.update_batch(values, &groups, filter, groups.len())?;
-        each.state(EmitTo::All)
+        state_of_each(BestGroups::new(self.greatest, &self.answer), values, filter)
     }
 
     fn size(&self) -> usize {

@@ -15,6 +15,7 @@ use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_na
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature};
 
 use crate::best_by::BestGroups;
+use crate::grouped::{passes, state_of_each};
 use crate::ungrouped::Ungrouped;
 
 /// `min` and `max`, in place of DataFusion's.
@@ -148,17 +149,15 @@ impl GroupsAccumulator for FloatGroups {
         total: usize,
     ) -> Result<()> {
         self.best.resize(total, None);
-        let passes = |row: usize| {
-            values[0].is_valid(row) && filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
-        };
+        let counts = |row: usize| values[0].is_valid(row) && passes(filter, row);
         if let Some(values) = values[0].as_primitive_opt::<Float64Type>() {
             for (row, &group) in groups.iter().enumerate() {
-                self.take(passes(row).then(|| values.value(row)), group);
+                self.take(counts(row).then(|| values.value(row)), group);
             }
             Ok(())
         } else if let Some(values) = values[0].as_primitive_opt::<Float32Type>() {
             for (row, &group) in groups.iter().enumerate() {
-                self.take(passes(row).then(|| values.value(row).into()), group);
+                self.take(counts(row).then(|| values.value(row).into()), group);
             }
             Ok(())
         } else {
@@ -179,10 +178,11 @@ impl GroupsAccumulator for FloatGroups {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut each = FloatGroups { greatest: self.greatest, answer: self.answer.clone(), best: Vec::new() };
-        let groups: Vec<usize> = (0..values[0].len()).collect();
-        each.update_batch(values, &groups, filter, groups.len())?;
-        each.state(EmitTo::All)
+        state_of_each(
+            FloatGroups { greatest: self.greatest, answer: self.answer.clone(), best: Vec::new() },
+            values,
+            filter,
+        )
     }
 
     fn size(&self) -> usize {

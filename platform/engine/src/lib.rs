@@ -17,6 +17,7 @@ mod extreme;
 mod functions;
 mod gates;
 mod generators;
+mod grouped;
 mod groups;
 mod job;
 mod join;

@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::exact_sum::ExactSum;
+use crate::grouped::{passes, state_of_each};
 use crate::ungrouped::Ungrouped;
 
 /// What is asked of the sums.
@@ -343,8 +344,7 @@ impl GroupsAccumulator for MomentGroups {
         // Spark calls them f(y, x).
         let (x, y) = (columns[columns.len() - 1], columns[0]);
         for (row, &group) in groups.iter().enumerate() {
-            let passes = filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-            if passes && x.is_valid(row) && y.is_valid(row) {
+            if passes(filter, row) && x.is_valid(row) && y.is_valid(row) {
                 self.add(group, x.value(row), y.value(row));
             }
         }
@@ -394,10 +394,7 @@ impl GroupsAccumulator for MomentGroups {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut each = MomentGroups::new(self.kind);
-        let groups: Vec<usize> = (0..values[0].len()).collect();
-        each.update_batch(values, &groups, filter, groups.len())?;
-        each.state(EmitTo::All)
+        state_of_each(MomentGroups::new(self.kind), values, filter)
     }
 
     fn size(&self) -> usize {

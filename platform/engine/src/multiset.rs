@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Literal;
 
+use crate::grouped::{passes, state_of_each};
 use crate::multiset_answers::{Counted, answer, answer_type, counted_type};
 use crate::spark::normal;
 use crate::ungrouped::Ungrouped;
@@ -195,8 +196,7 @@ impl GroupsAccumulator for CountGroups {
         let normal: Vec<ArrayRef> = values.iter().map(normal).collect();
         let rows = self.converter()?.convert_columns(&normal)?;
         for (row, &group) in groups.iter().enumerate() {
-            let passes = filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-            if passes && values.iter().all(|column| column.is_valid(row)) {
+            if passes(filter, row) && values.iter().all(|column| column.is_valid(row)) {
                 let row = rows.row(row);
                 match self.groups[group].get_mut(row.as_ref()) {
                     Some(_) if distinct => {}
@@ -267,16 +267,14 @@ impl GroupsAccumulator for CountGroups {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut each = CountGroups {
+        let each = CountGroups {
             kind: self.kind,
             answer: self.answer.clone(),
             types: self.types.clone(),
             literals: self.literals.clone(),
             groups: Vec::new(),
         };
-        let groups: Vec<usize> = (0..values[0].len()).collect();
-        each.update_batch(values, &groups, filter, groups.len())?;
-        each.state(EmitTo::All)
+        state_of_each(each, values, filter)
     }
 
     fn size(&self) -> usize {

@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::exact_sum::ExactSum;
+use crate::grouped::{passes, state_of_each};
 use crate::ungrouped::Ungrouped;
 
 /// The most digits of a decimal.
@@ -191,8 +192,7 @@ fn for_each_row(
         return Ok(());
     }
     for (index, &group) in groups.iter().enumerate() {
-        let passes = filter.is_none_or(|filter| filter.is_valid(index) && filter.value(index));
-        if passes && nulls.is_valid(index) {
+        if passes(filter, index) && nulls.is_valid(index) {
             row(index, group)?;
         }
     }
@@ -403,7 +403,7 @@ impl GroupsAccumulator for SumGroups {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut each = SumGroups {
+        let each = SumGroups {
             kind: self.kind,
             answer: self.answer.clone(),
             scale: self.scale,
@@ -413,9 +413,7 @@ impl GroupsAccumulator for SumGroups {
             },
             counts: Vec::new(),
         };
-        let groups: Vec<usize> = (0..values[0].len()).collect();
-        each.update_batch(values, &groups, filter, groups.len())?;
-        each.state(EmitTo::All)
+        state_of_each(each, values, filter)
     }
 
     fn size(&self) -> usize {

@@ -77,7 +77,8 @@ impl Builder<'_> {
                 columns: unique.list("columns"),
                 within_watermark: unique.flag("within_watermark"),
             });
-            let transform_with_state = self.transform_with_state(root, &plugins, fields);
+            let keyed = fields.fields("transform_with_state");
+            let transform_with_state = keyed.map(|keyed| self.transform_with_state(root, keyed));
             if drop_duplicates.is_some() && transform_with_state.is_some() {
                 let message = "a stream either drops duplicates or has `transform_with_state`";
                 let hint = "make two views of two streams, or drop them in the plugin";
@@ -101,23 +102,18 @@ impl Builder<'_> {
         ordered
     }
 
-    fn transform_with_state(
-        &mut self,
-        root: &Fields,
-        plugins: &Known<'_>,
-        fields: &Fields,
-    ) -> Option<TransformWithState> {
-        let keyed = fields.fields("transform_with_state")?;
+    /// A plugin with state, in a stream or as a step.
+    pub(crate) fn transform_with_state(&mut self, root: &Fields, keyed: &Fields) -> TransformWithState {
         let (plugin, initial_state) = (keyed.text("plugin"), keyed.text_maybe("initial_state"));
         if !keyed.is_bad("plugin") {
-            self.refer(root, plugins, "plugin", &plugin, &keyed.path_of("plugin"));
+            self.refer(root, &Known::of(root, &["plugins"]), "plugin", &plugin, &keyed.path_of("plugin"));
         }
         if let Some(table) = &initial_state {
             self.refer(root, &Known::of(root, &["tables"]), "table", table, &keyed.path_of("initial_state"));
         }
         let key = keyed.list("key");
         self.no_repeats(&key, &keyed.path_of("key"), "the column");
-        Some(TransformWithState {
+        TransformWithState {
             plugin,
             key,
             time_mode: match keyed.text("time_mode").as_str() {
@@ -127,7 +123,7 @@ impl Builder<'_> {
             },
             initial_state,
             event_time: keyed.text_maybe("event_time"),
-        })
+        }
     }
 
     /// Notes a name that means nothing, or something of another kind.

@@ -458,7 +458,7 @@ static STREAM: Keys = keys(
     ],
 );
 
-static TRANSFORM_WITH_STATE: Keys = keys(
+pub(crate) static TRANSFORM_WITH_STATE: Keys = keys(
     "a plugin with a memory for each key",
     &[
         key("plugin", Text, Must, "The plugin."),

@@ -2,7 +2,7 @@
 
 use crate::keys::Need::{Default, Must, Optional};
 use crate::keys::Shape::{Condition, Expressions, Group, OneOrMany, Text, Word};
-use crate::keys::{Key, Keys, SOME_TIME, WHOLE, key, keys};
+use crate::keys::{Key, Keys, SOME_TIME, TRANSFORM_WITH_STATE, WHOLE, key, keys};
 
 /// A step. It is a map with one of these keys, or that word alone.
 pub(crate) static STEP: Keys = Keys {
@@ -23,6 +23,13 @@ pub(crate) static STEP: Keys = Keys {
         ),
         key("filter", Condition, Optional, "Only rows for which the SQL condition is true. Or `{plugin: name}`."),
         key("transform", Group(&TRANSFORM), Optional, "A whole micro-batch through a plugin, before anything else."),
+        key(
+            "map_with_state",
+            Group(&TRANSFORM_WITH_STATE),
+            Optional,
+            "A plugin with a memory for each key, before any SQL.",
+        ),
+        key("update_state_by_key", Group(&TRANSFORM_WITH_STATE), Optional, "The same as `map_with_state`."),
         key("union", OneOrMany, Optional, "The rows of these sources, streams or views too, of the same columns."),
         key("join", Group(&JOIN), Optional, "Pairs of rows with equal keys, in the same window if there is one."),
         key(
@@ -59,6 +66,8 @@ pub(crate) static STEP: Keys = Keys {
         "flat_map",
         "filter",
         "transform",
+        "map_with_state",
+        "update_state_by_key",
         "union",
         "join",
         "cogroup",

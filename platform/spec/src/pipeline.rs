@@ -67,7 +67,8 @@ pub(crate) struct Pipeline<'a, 'b> {
     pub time: Option<String>,
     /// The window in which what follows is counted, reduced or joined.
     pub window: Option<Window>,
-    plugins: Vec<String>,
+    /// It has a stream of its own.
+    streams: bool,
     /// Whether rows change: they were reduced, and not per window.
     pub changes: bool,
     /// The step at hand.
@@ -121,7 +122,7 @@ impl<'a, 'b> Pipeline<'a, 'b> {
             rows: String::new(),
             time: None,
             window: None,
-            plugins: Vec::new(),
+            streams: false,
             changes: false,
             number: 0,
             operation: "",
@@ -180,6 +181,7 @@ impl<'a, 'b> Pipeline<'a, 'b> {
                     self.plugin(&plugin, &fields.path_of("plugin"), answers);
                 }
             }
+            ("map_with_state" | "update_state_by_key", Value::Fields(fields)) => self.keyed(fields, path, answers),
             ("pprint" | "save_as_text_files", Value::Fields(fields)) => self.output(name, fields, answers),
             (_, Value::NamedWords(columns)) => self.columns(columns, path),
             (_, Value::Text(condition)) => self.filter(condition, path),
@@ -204,44 +206,51 @@ impl<'a, 'b> Pipeline<'a, 'b> {
     fn plugin(&mut self, plugin: &str, path: &str, answers: &mut Answers) {
         let known = Known::of(self.root, &["plugins"]);
         self.builder.refer(self.root, &known, "plugin", plugin, path);
+        if let Some(stream) = self.stream(path, answers) {
+            stream.apply.push(plugin.to_owned());
+        }
+    }
+
+    /// A plugin with state ends the pipeline's own stream.
+    fn keyed(&mut self, fields: &Fields, path: &str, answers: &mut Answers) {
+        let keyed = self.builder.transform_with_state(self.root, fields);
+        let time = keyed.event_time.clone();
+        if let Some(stream) = self.stream(path, answers) {
+            stream.transform_with_state = Some(keyed);
+            answers.moved.push((format!("streams.{}.transform_with_state", self.rows), path.to_owned()));
+            self.time = time;
+        }
+    }
+
+    /// The pipeline's own stream, in which plugins stand; a mistake where that cannot be any more.
+    fn stream<'c>(&mut self, path: &str, answers: &'c mut Answers) -> Option<&'c mut Stream> {
         let hint = "move it up behind `from`; or apply it in a stream, and read that: \
                     `streams: {clean: {from: lines, apply: [plugin]}}`";
         if !self.done.is_empty() || self.window.is_some() {
-            return self.wrong(path, "a plugin takes rows as they come in, before any SQL", hint);
-        }
-        let first = self.plugins.is_empty();
-        self.plugins.push(plugin.to_owned());
-        if !first {
-            if let Some(stream) = answers.streams.last_mut() {
-                stream.apply.clone_from(&self.plugins);
-            }
-            return;
+            self.wrong(path, "a plugin takes rows as they come in, before any SQL", hint);
+            return None;
         }
         if self.root.named("views").any(|(name, _)| *name == self.rows) {
-            return self.wrong(
-                path,
-                format!("a plugin takes rows as they come in, and `{}` is a view", self.rows),
-                hint,
-            );
+            self.wrong(path, format!("a plugin takes rows as they come in, and `{}` is a view", self.rows), hint);
+            return None;
         }
         if answers.streams.iter().any(|stream| stream.name == self.rows && stream.remembers().is_some()) {
             let message = format!("`{}` remembers rows, and only views can read such a stream", self.rows);
-            return self.wrong(path, message, "apply the plugin in that stream");
+            self.wrong(path, message, "apply the plugin in that stream");
+            return None;
         }
-        let mut name = format!("{}_input", self.view);
-        let sections = ["sources", "streams", "tables", "views", "sinks"];
-        while sections.iter().flat_map(|section| self.root.named(section)).any(|(taken, _)| *taken == name) {
-            name.push('_');
+        if !std::mem::replace(&mut self.streams, true) {
+            let mut name = format!("{}_input", self.view);
+            let sections = ["sources", "streams", "tables", "views", "sinks"];
+            while sections.iter().flat_map(|section| self.root.named(section)).any(|(taken, _)| *taken == name) {
+                name.push('_');
+            }
+            answers.moved.push((format!("streams.{name}"), path.to_owned()));
+            let from = vec![std::mem::replace(&mut self.rows, name.clone())];
+            let (apply, drop_duplicates, transform_with_state) = (vec![], None, None);
+            answers.streams.push(Stream { name, from, apply, drop_duplicates, transform_with_state });
         }
-        answers.moved.push((format!("streams.{name}"), path.to_owned()));
-        let from = vec![std::mem::replace(&mut self.rows, name.clone())];
-        answers.streams.push(Stream {
-            name,
-            from,
-            apply: self.plugins.clone(),
-            drop_duplicates: None,
-            transform_with_state: None,
-        });
+        answers.streams.last_mut()
     }
 
     /// An output becomes a sink.

@@ -196,10 +196,14 @@ impl SourceMap {
                 None => self.diagnostic(yaml_path.rsplit_once('.').map_or("", |(view, _)| view), None, message, hint),
             };
         }
-        if let Some((_, to)) = self.moved.iter().find(|(path, _)| {
-            yaml_path.strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        }) {
-            return self.at_value(to, message).hint(hint);
+        // The longest path first: what is within a place may have been moved elsewhere.
+        let moved = self.moved.iter().rev().find_map(|(path, to)| {
+            let rest = yaml_path.strip_prefix(path.as_str()).filter(|rest| rest.is_empty() || rest.starts_with('.'))?;
+            let within = format!("{to}{rest}");
+            Some(if self.has(&within) { within } else { to.clone() })
+        });
+        if let Some(to) = moved {
+            return self.at_value(&to, message).hint(hint);
         }
         let inner = inner.and_then(|(line, column)| self.inner_place(yaml_path, line, column));
         match inner {

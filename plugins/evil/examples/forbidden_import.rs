@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "wasm32")]
 mod bindings {
-    use braid_guest::exports::braid::plugin::transforms::{Batch, Guest, Schema};
+    use braid_guest::worlds::transform::exports::braid::plugin::transforms::{Batch, Guest, Schema};
 
     wit_bindgen::generate!({
         inline: "
@@ -21,7 +21,7 @@ mod bindings {
 
     struct Thief;
 
-    type Honest = braid_guest::Component<super::Nobody>;
+    type Honest = braid_guest::worlds::transform::Component<super::Nobody>;
 
     impl Guest for Thief {
         fn describe(input: Schema) -> Result<Schema, String> {
@@ -36,7 +36,7 @@ mod bindings {
         }
     }
 
-    braid_guest::export_component!(Thief with_types_in braid_guest);
+    braid_guest::worlds::transform::export_transform!(Thief with_types_in braid_guest::worlds::transform);
 }
 
 #[cfg(target_arch = "wasm32")]

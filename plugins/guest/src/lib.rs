@@ -32,7 +32,6 @@ mod states;
 mod view;
 #[doc(hidden)]
 #[cfg(target_arch = "wasm32")]
-#[path = "bindings.rs"]
 pub mod worlds;
 
 pub use batch::{Batch, Column, Field, Schema};

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
-use braid_kernel::keyed::KeyedCode;
 use braid_kernel::{EpochStart, Merge};
 use proptest::prelude::*;
 

@@ -139,7 +139,7 @@ impl River {
             ..SourcePlan::default()
         };
         self.read = end;
-        self.apply(Change::Plan(Plan { epoch, sources: BTreeMap::from([("orders".to_owned(), plan)]) }));
+        self.apply(Change::Plan(Plan { epoch, sources: BTreeMap::from([("orders".to_owned(), plan)]), at_ms: 0 }));
         let most = orders.iter().map(|o| o.2 * 1_000).max().unwrap_or(0);
         let watermark = self.manifest.watermark.unwrap_or(0).max(most);
         self.apply(Change::Commit(EpochCommit {

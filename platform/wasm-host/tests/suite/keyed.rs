@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{Int64Type, SchemaRef};
 use braid_kernel::JobError;
@@ -82,7 +82,7 @@ fn counts_rise_over_turns_of_any_size() {
     let names = ["braid", "delta", "river"];
     let plugin = described(&load("running_count"), words(&names).schema()).expect("there is a column `word`");
     let keys: Vec<u32> = (0..30_000).map(|row| row / 10_000).collect();
-    let rows = take_record_batch(&words(&names), &keys.clone().into()).expect("rows");
+    let rows = take_record_batch(&words(&names), &UInt32Array::from(keys.clone())).expect("rows");
     let mut memory = Values {
         program: &plugin,
         rows,

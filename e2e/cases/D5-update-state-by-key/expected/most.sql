@@ -1,0 +1,1 @@
+SELECT key, n FROM most ORDER BY key
