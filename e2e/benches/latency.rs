@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use braid_e2e::braid::{PATIENCE, River, count, root};
 use braid_e2e::broker::Broker;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -137,7 +138,11 @@ fn run(
                 cpu = cpu_seconds(running.0.id()) - start;
             }
             let Some(message) = consumer.poll(Duration::from_millis(20)) else { continue };
-            let message = message.expect("the topic can be read");
+            let message = match message {
+                // A connection that ended is made again.
+                Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) => continue,
+                message => message.expect("the topic can be read"),
+            };
             let due = due(message.payload().unwrap_or_default());
             if (from..to).contains(&due) {
                 latencies.push(now_us() - due);
