@@ -19,9 +19,14 @@ pub struct Position {
 impl Position {
     /// That of a row. One that a plugin made has the position of none; its batch's first stands for it.
     pub fn of(source: &str, rows: &Rows, row: usize) -> Self {
-        let at = row.min(rows.offsets.len().saturating_sub(1));
-        let offset = if rows.offsets.is_empty() { NO_OFFSET } else { rows.offsets.value(at) };
-        Self { source: source.to_owned(), partition: rows.partition.clone(), offset }
+        Self { source: source.to_owned(), partition: rows.partition.clone(), offset: offset(rows, row) }
+    }
+}
+
+fn offset(rows: &Rows, row: usize) -> i64 {
+    match rows.offsets.len() {
+        0 => NO_OFFSET,
+        count => rows.offsets.value(row.min(count - 1)),
     }
 }
 
@@ -40,10 +45,9 @@ pub fn given(source: &str, rows: &Rows) -> Result<RecordBatch, JobError> {
     let mut columns = rows.batch.columns().to_vec();
     let all = |text: &str| Arc::new(StringArray::new_repeated(text, count)) as ArrayRef;
     columns.extend([all(source), all(&rows.partition)]);
-    let offsets = (0..count).map(|row| Position::of(source, rows, row).offset);
     columns.push(match rows.offsets.len() == count {
         true => Arc::new(rows.offsets.clone()),
-        false => Arc::new(Int64Array::from_iter_values(offsets)),
+        false => Arc::new(Int64Array::from_iter_values((0..count).map(|row| offset(rows, row)))),
     });
     RecordBatch::try_new(with_columns(&rows.batch.schema()), columns).map_err(|error| JobError::Bug(error.to_string()))
 }

@@ -59,8 +59,8 @@ impl Applier {
     pub fn apply(&mut self, batch: &RecordBatch) -> Result<Applied, PluginError> {
         self.check(batch)?;
         let mut outputs = Vec::new();
-        let time = self.plugin.mould().limits.time;
-        let failed = in_parts(batch.num_rows(), usize::MAX, time, |range| {
+        let plugin = self.plugin.clone();
+        let failed = in_parts(&plugin, batch.num_rows(), usize::MAX, |range| {
             Ok::<_, PluginError>(match self.attempt(&batch.slice(range.start, range.len())) {
                 Ok(Some(output)) => {
                     outputs.push(output);
@@ -73,10 +73,6 @@ impl Applier {
                 }
             })
         })?;
-        if !failed.is_empty() {
-            let (plugin, rows) = (self.plugin.name(), failed.len());
-            tracing::warn!(plugin, rows, reason = failed[0].reason, "records failed");
-        }
         let batch = match outputs.as_slice() {
             [] => RecordBatch::new_empty(Arc::clone(&self.output)),
             [output] => output.clone(),

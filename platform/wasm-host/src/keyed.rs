@@ -226,8 +226,8 @@ impl std::fmt::Debug for Running {
 
 impl Keyed for Running {
     fn run(&mut self, rows: usize, memory: &mut dyn Memory) -> Result<Vec<FailedRow>, JobError> {
-        let time = self.described.plugin.mould().limits.time;
-        let failed = in_parts(rows, TURN_ROWS_MAX, time, |range| {
+        let plugin = self.described.plugin.clone();
+        in_parts(&plugin, rows, TURN_ROWS_MAX, |range| {
             let turn = memory.turn(range)?;
             Ok::<_, JobError>(match self.attempt(&turn)? {
                 Ok(Some(outcome)) => {
@@ -240,12 +240,7 @@ impl Keyed for Running {
                     Tried::Failed(failure)
                 }
             })
-        })?;
-        if let Some(first) = failed.first() {
-            let (plugin, rows) = (self.described.plugin.name(), failed.len());
-            tracing::warn!(plugin, rows, reason = first.reason, "records failed");
-        }
-        Ok(failed)
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use braid_kernel::keyed::FailedRow;
 
 use crate::guest::Failure;
+use crate::plugin::Plugin;
 
 /// How many times its time limit a plugin may spend on tries that fail, for one batch. One record that never ends is
 /// found among 65,536 in 17 tries. After that, what fails is not halved any further, it fails as a whole; and after twice
@@ -24,15 +25,15 @@ pub(crate) enum Tried {
     Failed(Failure),
 }
 
-/// Tries rows in parts of at most so many, in their order; gives those that failed, ascending.
+/// Has a plugin try rows in parts of at most so many, in their order; gives those that failed, ascending.
 pub(crate) fn in_parts<E>(
+    plugin: &Plugin,
     rows: usize,
     part_max: usize,
-    time: Duration,
     mut attempt: impl FnMut(Range<usize>) -> Result<Tried, E>,
 ) -> Result<Vec<FailedRow>, E> {
     let mut failed = Vec::new();
-    let mut budget = Budget::new(time);
+    let mut budget = Budget::new(plugin.mould().limits.time);
     let starts = (0..rows).step_by(part_max.max(1)).rev();
     // Ranges still to be done, the first one last. Of a range that is halved both halves are here at once.
     let mut ranges: Vec<Range<usize>> = starts.map(|start| start..rows.min(start + part_max)).collect();
@@ -53,6 +54,9 @@ pub(crate) fn in_parts<E>(
                 }
             }
         }
+    }
+    if let Some(FailedRow { reason, .. }) = failed.first() {
+        tracing::warn!(plugin = plugin.name(), rows = failed.len(), reason, "records failed");
     }
     Ok(failed)
 }

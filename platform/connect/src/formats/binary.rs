@@ -32,6 +32,27 @@ pub(super) fn framed(record: &[u8]) -> Result<(u32, &[u8]), String> {
     }
 }
 
+/// The most bytes of a number of 64 bits, seven bits a byte.
+const VARINT_BYTES_MAX: usize = 10;
+
+/// A number, seven bits a byte and the lowest first, off the front of these bytes; `short` says that they end before it.
+#[inline]
+pub(super) fn varint(bytes: &mut &[u8], short: fn() -> String) -> Result<u64, String> {
+    let mut value = 0_u64;
+    for (index, byte) in bytes.iter().take(VARINT_BYTES_MAX).enumerate() {
+        // The last byte has room for one bit.
+        if index == VARINT_BYTES_MAX - 1 && *byte > 1 {
+            break;
+        }
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            *bytes = &bytes[index + 1..];
+            return Ok(value);
+        }
+    }
+    Err(if bytes.len() < VARINT_BYTES_MAX { short() } else { "a number of more than 64 bits".into() })
+}
+
 /// The decoder of such records.
 #[derive(Debug)]
 pub(super) struct Binary {

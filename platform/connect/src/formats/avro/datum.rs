@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::plan::{Absent, FieldStep, Size, Skip, Step, Wanted};
 use super::schema::Schema;
+use crate::formats::binary::varint;
 use crate::formats::tree::{Tree, VALUES_MAX};
 
 /// Data on the way of being read. Every count in it is bounded by what the record may come to.
@@ -49,18 +50,8 @@ impl<'a> Cursor<'a> {
     /// A number of Avro: zig-zag, seven bits a byte.
     #[inline]
     pub(super) fn long(&mut self) -> Result<i64, String> {
-        let mut value = 0_u64;
-        for (index, byte) in self.bytes.iter().take(10).enumerate() {
-            if index == 9 && *byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7f) << (7 * index);
-            if byte & 0x80 == 0 {
-                self.bytes = &self.bytes[index + 1..];
-                return Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed());
-            }
-        }
-        Err(if self.bytes.len() < 10 { short() } else { "a number of more than 64 bits".into() })
+        let value = varint(&mut self.bytes, short)?;
+        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
     /// Bytes with their length before them.

@@ -2,6 +2,7 @@
 //! for is passed over.
 
 use super::plan::{Field, Many, Message, Names, Number, Scalar, Sign, What, Wire};
+use crate::formats::binary::varint;
 use crate::formats::tree::{Tree, VALUES_MAX};
 
 /// How deep groups of fields that nobody asked for may nest.
@@ -47,18 +48,7 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     pub(super) fn varint(&mut self) -> Result<u64, String> {
-        let mut value = 0_u64;
-        for (index, byte) in self.bytes.iter().take(10).enumerate() {
-            if index == 9 && *byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7f) << (7 * index);
-            if byte & 0x80 == 0 {
-                self.bytes = &self.bytes[index + 1..];
-                return Ok(value);
-            }
-        }
-        Err(if self.bytes.len() < 10 { short() } else { "a number of more than 64 bits".into() })
+        varint(&mut self.bytes, short)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
