@@ -123,3 +123,7 @@ SELECT id, explode(from_json(j, 'array<int>')) AS v FROM types WHERE id IN (3, 1
 SELECT id, transform(a, (v, n) -> array_join(transform(sa, (w, k) -> concat(w, ':', CAST(v AS STRING), ':', CAST(n + k AS STRING))), ' ')) AS b FROM types
 -- nested_lambdas_filtered
 SELECT id, map_filter(m, (k, v) -> exists(a, e -> e = v)) AS a, transform(a, v -> array_join(transform(sa, w -> concat(w, CAST(v AS STRING))), ' ')) AS b FROM types WHERE id > 8
+-- struct_lambdas
+SELECT id, transform(arrays_zip(a, sa), p -> p.a) AS a, transform(filter(arrays_zip(a, sa), P -> p.a > 1), p -> struct(p.sa AS s, id AS o).s) AS b, exists(array(struct(struct(id AS x) AS y)), e -> e.y.x = 2) AS c FROM types
+-- struct_lambdas_nested
+SELECT id, transform(array(struct(a AS inner, id AS o)), p -> array_join(transform(p.inner, v -> CAST(v + p.o AS STRING)), ' ')) AS a FROM types WHERE id NOT IN (4, 5)

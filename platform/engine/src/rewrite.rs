@@ -80,6 +80,9 @@ impl VisitorMut for Words {
     type Break = ();
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Lambda(lambda) = expr {
+            fields_of_variables(lambda);
+        }
         if let Some(written) = written(expr) {
             *expr = written;
         }
@@ -463,12 +466,16 @@ fn function_written(function: &mut Function) -> Option<Expr> {
     }
 }
 
-/// Fields have the names of the columns that they are.
+/// Fields have the names that they are given, or those of the columns that they are.
 fn struct_of(values: Vec<Expr>) -> Expr {
     let mut pairs = Vec::new();
     for (index, one) in values.into_iter().enumerate() {
-        pairs.push(text(&name_of(&one).unwrap_or_else(|| format!("col{}", index + 1))));
-        pairs.push(one);
+        let (name, value) = match one {
+            Expr::Named { expr, name } => (Some(name.value), *expr),
+            one => (name_of(&one), one),
+        };
+        pairs.push(text(&name.unwrap_or_else(|| format!("col{}", index + 1))));
+        pairs.push(value);
     }
     call("named_struct", pairs)
 }
@@ -508,6 +515,21 @@ fn name_of(expr: &Expr) -> Option<String> {
 
 fn field(entry: &str, name: &str) -> Expr {
     call("get_field", vec![Expr::Identifier(Ident::new(entry)), text(name)])
+}
+
+/// `v.a.b` of a variable `v`, which only a column could be otherwise, as the fields that it names.
+fn fields_of_variables(lambda: &mut LambdaFunction) {
+    let names: Vec<String> = lambda.params.iter().map(|parameter| parameter.name.value.to_lowercase()).collect();
+    let _ = visit_expressions_mut(lambda.body.as_mut(), |expr| {
+        if let Expr::CompoundIdentifier(parts) = expr
+            && let [variable, fields @ ..] = parts.as_slice()
+            && names.contains(&variable.value.to_lowercase())
+        {
+            let variable = Expr::Identifier(variable.clone());
+            *expr = fields.iter().fold(variable, |value, name| call("get_field", vec![value, text(&name.value)]));
+        }
+        ControlFlow::<()>::Continue(())
+    });
 }
 
 /// One variable in place of several, each of which is one of its fields; gives its name. It is made of theirs, so that

@@ -133,6 +133,15 @@ fn reads_stream(plan: &LogicalPlan, inputs: &BTreeSet<String>) -> bool {
     found
 }
 
+fn not_in_subquery(expr: &Expr) -> bool {
+    let negated = |expr: &Expr| match expr {
+        Expr::InSubquery(subquery) => subquery.negated,
+        Expr::Not(inner) => matches!(&**inner, Expr::InSubquery(_)),
+        _ => false,
+    };
+    expr.exists(|expr| Ok(negated(expr))).unwrap_or(false)
+}
+
 fn flow(plan: &LogicalPlan, inputs: &BTreeSet<String>) -> std::result::Result<Flow, Refusal> {
     let mut subquery = false;
     plan.apply_subqueries(|subplan| {
@@ -156,6 +165,13 @@ fn flow(plan: &LogicalPlan, inputs: &BTreeSet<String>) -> std::result::Result<Fl
     }
     if below.iter().all(|flow| *flow == Flow::Static) {
         return Ok(Flow::Static);
+    }
+    if plan.expressions().iter().any(not_in_subquery) {
+        return refuse(
+            None,
+            "NOT IN keeps no row where the subquery has a null, so it cannot be decided row by row",
+            "write NOT EXISTS (SELECT … WHERE …)",
+        );
     }
     let passes = matches!(
         plan,

@@ -45,6 +45,7 @@ fn compile_errors() {
             ("a29_two", "SELECT 1"),
             ("a30_union", "SELECT name FROM events UNION ALL SELECT name FROM teams"),
             ("a31_distinct", "SELECT bool_and(DISTINCT flag) AS s FROM events"),
+            ("a32_not_in", "SELECT name FROM events WHERE name NOT IN (SELECT name FROM teams)"),
         ])
         .await;
         insta::assert_snapshot!("compile_errors", text);
