@@ -2,12 +2,13 @@
 //! prefix of the input, and in the end nothing is lost or doubled.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::braid::{PATIENCE, River, binary, count, eventually};
 use crate::cases::same;
 use crate::http;
+use crate::oracle::files;
 use crate::parquet::parquet_rows;
 use crate::random::Random;
 
@@ -90,6 +91,7 @@ impl Bench {
         let (firsts, pairs) = oracle_remembered(self.files);
         same("first rows", &self.river.sorted("SELECT id, v FROM firsts"), firsts);
         same("joined rows", &self.river.sorted("SELECT one, other FROM pairs"), pairs);
+        same("running counts", &self.river.sorted("SELECT k, count FROM rises"), oracle_rises(self.files));
         let finals = windows.iter().filter(|((start, _), _)| start + 10_000 <= last - 10_000);
         let counted: u64 = finals.clone().map(|(_, (n, _))| n).sum();
         let written = parquet_rows(&self.path("output/final"));
@@ -98,18 +100,33 @@ impl Bench {
         assert_eq!(found, counted, "rows in final windows");
     }
 
-    /// The stateless sink holds the even ids of the first `least` to `most` files, each once.
+    /// The stateless sinks hold the even ids of the first `least` to `most` files, each once.
     fn check_even(&self, least: u64, most: u64) {
-        let written = parquet_rows(&self.path("output/even"));
-        let ids: BTreeSet<u64> = written.iter().filter_map(|row| row.split(',').next()?.parse().ok()).collect();
-        assert_eq!(ids.len(), written.len(), "a row was written twice");
-        let files = (ids.len() as u64).div_ceil(ROWS_PER_FILE / 2);
-        assert!((least..=most).contains(&files), "{files} files are in the sink, {least} to {most} should be");
-        let mut wanted: Vec<String> =
-            (0..files * ROWS_PER_FILE).step_by(2).map(|id| format!("{id},{}", event(id).1.to_uppercase())).collect();
-        wanted.sort();
-        same("the stateless sink", &written, wanted);
+        check_even_rows(&parquet_rows(&self.path("output/even")), least, most);
+        check_even_rows(&text_lines(&self.path("output/text")), least, most);
     }
+}
+
+fn check_even_rows(written: &[String], least: u64, most: u64) {
+    let ids: BTreeSet<u64> = written.iter().filter_map(|row| row.split(',').next()?.parse().ok()).collect();
+    assert_eq!(ids.len(), written.len(), "a row was written twice");
+    let files = (ids.len() as u64).div_ceil(ROWS_PER_FILE / 2);
+    assert!((least..=most).contains(&files), "{files} files are in the sink, {least} to {most} should be");
+    let mut wanted: Vec<String> =
+        (0..files * ROWS_PER_FILE).step_by(2).map(|id| format!("{id},{}", event(id).1.to_uppercase())).collect();
+    wanted.sort();
+    same("a stateless sink", written, wanted);
+}
+
+/// The lines of the text files in a directory, sorted.
+fn text_lines(directory: &Path) -> Vec<String> {
+    if !directory.exists() {
+        return Vec::new();
+    }
+    let texts = files(directory, "txt").into_iter().map(|path| std::fs::read_to_string(path).expect("a readable file"));
+    let mut lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    lines.sort();
+    lines
 }
 
 fn oracle_totals(files: u64) -> Vec<String> {
@@ -153,6 +170,19 @@ fn oracle_remembered(files: u64) -> (Vec<String>, Vec<String>) {
     firsts.sort();
     pairs.sort();
     (firsts, pairs)
+}
+
+/// What the count of each key rose to, row by row.
+fn oracle_rises(files: u64) -> Vec<String> {
+    let mut counts = BTreeMap::<&str, u64>::new();
+    let risen = (0..files * ROWS_PER_FILE).map(|id| {
+        let count = counts.entry(event(id).1).or_default();
+        *count += 1;
+        format!("{},{count}", event(id).1)
+    });
+    let mut rises: Vec<String> = risen.collect();
+    rises.sort();
+    rises
 }
 
 /// Kills `run` at random moments until it was running at so many of them, checking after each.
