@@ -59,6 +59,8 @@ mod source_tests;
 #[cfg(test)]
 mod state;
 #[cfg(test)]
+mod tables;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod triggers;
