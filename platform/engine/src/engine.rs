@@ -15,6 +15,7 @@ use crate::compile::{Compiled, View, compile};
 use crate::deep::on_deep_stack;
 use crate::job::EngineJob;
 use crate::leaf::{Statics, conform, lowered};
+use crate::memory::StateMemory;
 use crate::output::Output;
 use crate::sql::did_you_mean;
 use crate::stage::Stage;
@@ -24,6 +25,7 @@ use crate::state;
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
+    memory: Arc<StateMemory>,
 }
 
 struct Shared {
@@ -50,6 +52,7 @@ impl Engine {
         })?;
         let Compiled { views, gates, session, static_schemas, statics } = compiled?;
         Ok(Engine {
+            memory: StateMemory::unbounded(),
             shared: Arc::new(Shared {
                 infos: views.iter().map(|(name, view)| (name.clone(), view.info.clone())).collect(),
                 views,
@@ -59,6 +62,16 @@ impl Engine {
                 statics: RwLock::new(Arc::new(statics)),
             }),
         })
+    }
+
+    /// The same views, whose states share this memory.
+    pub fn within(&self, memory: Arc<StateMemory>) -> Engine {
+        Engine { shared: self.shared.clone(), memory }
+    }
+
+    /// What all states share.
+    pub fn memory(&self) -> &Arc<StateMemory> {
+        &self.memory
     }
 
     /// The views by name.
@@ -102,7 +115,7 @@ impl Engine {
     /// What a sink of this view and mode is to write; or why they do not go together, in Spark's sense.
     pub fn output(&self, view: &str, mode: OutputMode) -> Result<Output, String> {
         match self.shared.views.get(view) {
-            Some(view) => Output::new(view.clone(), mode),
+            Some(view) => Output::new(view.clone(), mode, &self.memory),
             None => Err(format!("there is no view `{view}`")),
         }
     }

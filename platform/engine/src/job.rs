@@ -17,6 +17,7 @@ use crate::keyed::Failed;
 use crate::leaf::Statics;
 use crate::pipeline::{Late, Pipeline, Trouble};
 use crate::stage::{Bounds, Machine, Operator, Stage, late_apart};
+use crate::state::State;
 
 /// The most late rows of one view that an epoch keeps; further ones are only counted.
 pub const LATE_ROWS_MAX: u64 = 10_000;
@@ -33,6 +34,8 @@ pub struct EngineJob {
     late_before_ms: Option<i64>,
     /// Rows were lost to an error: the epoch cannot be finished.
     failed: bool,
+    /// What went wrong when the epoch began.
+    trouble: Option<JobError>,
 }
 
 /// What an epoch gave.
@@ -96,13 +99,17 @@ impl EngineJob {
         let gates = gates.map(Chain::new).collect::<PlanResult<_>>()?;
         let views = engine.compiled().values().map(|view| Chain::new(Owner::View(view.clone())));
         let views = views.collect::<PlanResult<_>>()?;
-        Ok(Self { engine, statics, gates, views, planned: false, late_before_ms: None, failed: false })
+        let (planned, late_before_ms, failed, trouble) = (false, None, false, None);
+        let mut job = Self { engine, statics, gates, views, planned, late_before_ms, failed, trouble };
+        let memory = job.engine.memory().clone();
+        job.states().for_each(|state| state.within(&memory));
+        Ok(job)
     }
 
     /// Starts an epoch. What an epoch that was not finished had taken is forgotten, and what this one changed before is undone.
     pub fn begin(&mut self, start: EpochStart) {
         self.late_before_ms = start.late_before;
-        self.failed = false;
+        (self.failed, self.trouble) = (false, None);
         let statics = self.engine.statics();
         if !Arc::ptr_eq(&statics, &self.statics) {
             self.statics = statics;
@@ -111,7 +118,9 @@ impl EngineJob {
         for chain in self.gates.iter_mut().chain(&mut self.views) {
             chain.pipelines().for_each(Pipeline::reset);
             for (stage, machine) in chain.owner.stages().iter().zip(&mut chain.machines) {
-                machine.begin(stage, start, &self.statics);
+                if let Err(error) = machine.begin(stage, start, &self.statics) {
+                    self.trouble = Some(job_error(chain.owner.name(), &error));
+                }
             }
         }
     }
@@ -122,20 +131,49 @@ impl EngineJob {
             for (stage, machine) in chain.owner.stages().iter().zip(&mut chain.machines) {
                 if let Some(index) = stage.tables.iter().position(|name| name == table) {
                     let mut states = machine.states();
-                    return states[index].restore(rows).map_err(|error| job_error(chain.owner.name(), &error));
+                    states[index].restore(rows).map_err(|error| job_error(chain.owner.name(), &error))?;
+                    return self.states().try_for_each(State::make_room).map_err(|error| job_error(table, &error));
                 }
             }
         }
         Err(JobError::Bug(format!("no operator remembers `{table}`")))
     }
 
+    /// What an operator remembers: the rows behind a key, so many at most, and the key of the last.
+    pub fn remembered(
+        &mut self,
+        table: &str,
+        after: Option<&[u8]>,
+        rows_max: usize,
+    ) -> Result<Option<(RecordBatch, Vec<u8>)>, JobError> {
+        for chain in self.gates.iter_mut().chain(&mut self.views) {
+            for (stage, machine) in chain.owner.stages().iter().zip(&mut chain.machines) {
+                if let Some(index) = stage.tables.iter().position(|name| name == table) {
+                    let part = machine.states()[index].part(after, rows_max);
+                    let part = part.map_err(|error| job_error(chain.owner.name(), &error))?;
+                    return Ok(part.map(|(rows, last)| (rows, last.to_vec())));
+                }
+            }
+        }
+        Err(JobError::Bug(format!("no operator remembers `{table}`")))
+    }
+
+    fn states(&mut self) -> impl Iterator<Item = &mut State> {
+        let chains = self.gates.iter_mut().chain(&mut self.views);
+        chains.flat_map(|chain| &mut chain.machines).flat_map(Machine::states)
+    }
+
     /// When an epoch has something to do even without rows, in milliseconds since the Unix epoch.
     pub fn wakes_at(&self) -> Option<i64> {
         let machines = self.gates.iter().flat_map(|gate| gate.owner.stages().iter().zip(&gate.machines));
-        machines.filter_map(|(stage, machine)| machine.wakes_at(stage)).min()
+        // An epoch that begins finds out what is wrong.
+        machines.filter_map(|(stage, machine)| machine.wakes_at(stage).unwrap_or(Some(i64::MIN))).min()
     }
 
     async fn plan(&mut self) -> Result<(), JobError> {
+        if let Some(trouble) = &self.trouble {
+            return Err(trouble.clone());
+        }
         if self.planned {
             return Ok(());
         }

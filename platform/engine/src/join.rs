@@ -127,10 +127,10 @@ impl Join {
     }
 
     /// Starts an epoch.
-    pub fn begin(&mut self, epoch: u64) {
+    pub fn begin(&mut self, epoch: u64) -> Result<()> {
         self.epoch = epoch;
-        self.left.begin(epoch);
-        self.right.begin(epoch);
+        self.left.begin(epoch)?;
+        self.right.begin(epoch)
     }
 
     /// Who waits, left and right.
@@ -168,7 +168,7 @@ impl Join {
             let Some(ended) = bounds.behind(spec.sides[side].lag).ended else {
                 continue;
             };
-            let mut gone = state.expire(ended);
+            let mut gone = state.expire(ended)?;
             if spec.outer(side) {
                 gone.retain(|(_, kept)| !kept.marked);
                 for part in gone.chunks(BATCH_ROWS) {
@@ -187,7 +187,7 @@ fn keep(spec: &JoinSpec, side: usize, state: &mut State, fresh: &Fresh, marks: &
         // What can have no partner only waits to be given out alone.
         if fresh.prefixes[row].is_some() || spec.outer(side) {
             let marked = marks[row] && spec.outer(side);
-            state.put(&fresh.keys[row], Kept { value, at: fresh.at[row], marked });
+            state.put(&fresh.keys[row], Kept { value, at: fresh.at[row], marked })?;
         }
     }
     Ok(())
@@ -208,7 +208,10 @@ fn meet(
     let mut pairs: Vec<(u32, Key, Kept)> = Vec::new();
     for (row, prefix) in fresh.prefixes.iter().enumerate() {
         if let Some(prefix) = prefix {
-            pairs.extend(others.prefix(prefix).map(|(key, kept)| (row as u32, key.clone(), kept.clone())));
+            for found in others.prefix(prefix) {
+                let (key, kept) = found?;
+                pairs.push((row as u32, key, kept));
+            }
         }
         if pairs.len() >= BATCH_ROWS || (row + 1 == fresh.prefixes.len() && !pairs.is_empty()) {
             pair(spec, side, fresh, others, &pairs, &mut marks, out)?;
@@ -248,14 +251,14 @@ fn pair(
             continue;
         }
         marks[*row as usize] = true;
-        if other_is_outer && !kept.marked && others.get(key).is_some_and(|kept| !kept.marked) {
-            others.put(key, Kept { marked: true, ..kept.clone() });
+        if other_is_outer && !kept.marked && others.get(key)?.is_some_and(|kept| !kept.marked) {
+            others.put(key, Kept { marked: true, ..kept.clone() })?;
         }
         if spec.semi() {
             // Only once: a left row that waits is given out by its first partner, and a new one by the caller.
-            given[number] = side == 1 && others.get(key).is_some();
+            given[number] = side == 1 && others.get(key)?.is_some();
             if given[number] {
-                others.remove(key);
+                others.remove(key)?;
             }
         }
     }

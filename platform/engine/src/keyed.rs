@@ -1,6 +1,7 @@
 //! User code with a memory for each key: `transformWithState`. The code runs elsewhere ([`braid_kernel::keyed`]); its
 //! memory is here, one [`State`] for each variable and one for timers, so it is kept, undone and restored like any other.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -103,11 +104,11 @@ impl KeyedMachine {
     }
 
     /// Starts an epoch. `initial` are the rows of the table of initial states.
-    pub fn begin(&mut self, epoch: u64, now: Option<i64>, initial: &[RecordBatch]) {
+    pub fn begin(&mut self, epoch: u64, now: Option<i64>, initial: &[RecordBatch]) -> Result<()> {
         (self.epoch, self.now) = (epoch, now);
         self.failed.clear();
         self.initial = if epoch == 0 { initial.to_vec() } else { Vec::new() };
-        self.states.iter_mut().for_each(|state| state.begin(epoch));
+        self.states.iter_mut().try_for_each(|state| state.begin(epoch))
     }
 
     /// What it remembers.
@@ -121,8 +122,8 @@ impl KeyedMachine {
     }
 
     /// When the first timer is over, in microseconds.
-    pub fn first_timer(&self) -> Option<i64> {
-        self.states.last()?.first_time()
+    pub fn first_timer(&self) -> Result<Option<i64>> {
+        self.states.last().map_or(Ok(None), State::first_time)
     }
 
     /// Takes the rows of an epoch, then the timers that are over; gives rows out.
@@ -135,7 +136,9 @@ impl KeyedMachine {
         if let Some(now) = now {
             let (_, variables) =
                 self.states.split_last_mut().ok_or_else(|| DataFusionError::Internal("no timers".into()))?;
-            variables.iter_mut().for_each(|state| drop(state.expire(now)));
+            for state in variables {
+                state.expire(now)?;
+            }
         }
         let mut out = Vec::new();
         let initial = std::mem::take(&mut self.initial);
@@ -148,7 +151,7 @@ impl KeyedMachine {
             out.extend(self.take(spec, What::Input, &spec.keys, together(&schema, &rows)?, now)?);
         }
         if let (Some(then), Some(timers)) = (then, self.states.last_mut()) {
-            let over = timers.expire(then);
+            let over = timers.expire(then)?;
             if !over.is_empty() {
                 let columns = timers.decode_keys(over.iter().map(|(key, _)| key.as_ref()), over.len())?;
                 let fields = columns.iter().enumerate().map(|(index, column)| {
@@ -224,21 +227,22 @@ impl<'a> Taking<'a> {
 
     fn entries(&self, variable: usize, keys: Range<u32>) -> Result<Entries> {
         let (state, declared) = (&self.states[variable], &self.spec.code.program().variables[variable]);
-        let (mut of, mut names, mut values) = (Vec::new(), Vec::<&[u8]>::new(), Vec::<&[u8]>::new());
+        let (mut of, mut names, mut values) = (Vec::new(), Vec::<Key>::new(), Vec::<Cow<'_, Kept>>::new());
         for number in keys.clone() {
             let key: &[u8] = &self.bytes[number as usize];
             match declared.kind {
                 Kind::Value => {
-                    if let Some(kept) = state.get(key) {
+                    if let Some(kept) = state.get(key)? {
                         of.push(number - keys.start);
-                        values.push(&kept.value);
+                        values.push(kept);
                     }
                 }
                 Kind::List | Kind::Map => {
-                    for (name, kept) in state.prefix(key) {
+                    for found in state.prefix(key) {
+                        let (name, kept) = found?;
                         of.push(number - keys.start);
                         names.push(name);
-                        values.push(&kept.value);
+                        values.push(Cow::Owned(kept));
                     }
                 }
             }
@@ -246,9 +250,9 @@ impl<'a> Taking<'a> {
         let count = of.len();
         let mut columns = Vec::new();
         if declared.kind == Kind::Map {
-            columns.extend(state.decode_keys(names, count)?.pop());
+            columns.extend(state.decode_keys(names.iter().map(Key::as_ref), count)?.pop());
         }
-        columns.extend(state.decode_values(values)?);
+        columns.extend(state.decode_values(values.iter().map(|kept| kept.value.as_ref()))?);
         Ok(Entries { keys: of, rows: batch(&declared.columns, columns, count)? })
     }
 }
@@ -334,13 +338,13 @@ impl Taking<'_> {
         let (keys, values) = (state.keys(&names, count)?, state.values(values, count)?);
         for (row, (key, value)) in keys.iter().zip(values).enumerate() {
             match (is_gone(row), declared.kind) {
-                (false, _) => state.put(key, Kept { value, at, marked: false }),
+                (false, _) => state.put(key, Kept { value, at, marked: false })?,
                 (true, Kind::List) => {
                     let prefix = &self.bytes[(start + entries.keys[row]) as usize];
-                    let all: Vec<Key> = state.prefix(prefix).map(|(key, _)| key.clone()).collect();
-                    all.iter().for_each(|key| state.remove(key));
+                    let all: Vec<(Key, Kept)> = state.prefix(prefix).collect::<Result<_>>()?;
+                    all.iter().try_for_each(|(key, _)| state.remove(key))?;
                 }
-                (true, _) => state.remove(key),
+                (true, _) => state.remove(key)?,
             }
         }
         Ok(())
@@ -350,7 +354,7 @@ impl Taking<'_> {
     fn list_end(&self, variable: usize, key: u32) -> Result<i64> {
         let start = self.under_way;
         let state = &self.states[variable];
-        let Some((last, _)) = state.prefix(&self.bytes[(start + key) as usize]).last() else {
+        let Some((last, _)) = state.prefix(&self.bytes[(start + key) as usize]).next_back().transpose()? else {
             return Ok(0);
         };
         match state.decode_keys([last.as_ref()], 1)?.last() {
@@ -376,10 +380,10 @@ impl Taking<'_> {
         };
         for (row, key) in timers.keys(&names, count)?.iter().enumerate() {
             match gone.as_ref().is_some_and(|gone| gone[row]) || instants.is_null(row) {
-                true => timers.remove(key),
+                true => timers.remove(key)?,
                 false => {
                     let at = Some(instants.value(row));
-                    timers.put(key, Kept { value: Box::default(), at, marked: false });
+                    timers.put(key, Kept { value: Box::default(), at, marked: false })?;
                 }
             }
         }

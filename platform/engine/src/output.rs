@@ -10,6 +10,7 @@ use crate::catalog::OutputMode;
 use crate::compile::{Keyed, View};
 use crate::engine::job_error;
 use crate::groups::Shape;
+use crate::memory::StateMemory;
 use crate::stage::Bounds;
 use crate::store::{Store, without_ended};
 
@@ -25,7 +26,7 @@ pub struct Output {
 }
 
 impl Output {
-    pub(crate) fn new(view: Arc<View>, mode: OutputMode) -> Result<Self, String> {
+    pub(crate) fn new(view: Arc<View>, mode: OutputMode, memory: &Arc<StateMemory>) -> Result<Self, String> {
         let name = &view.info.name;
         let closes = view.info.event_time.is_some();
         let Some(keyed) = &view.keyed else {
@@ -57,8 +58,9 @@ impl Output {
                  another: use append or complete"
             ));
         }
-        let store = Store::new(&keyed.aggregation, closes && mode != OutputMode::Complete)
+        let mut store = Store::new(&keyed.aggregation, closes && mode != OutputMode::Complete)
             .map_err(|error| error.strip_backtrace())?;
+        store.state().within(memory);
         Ok(Self { view, mode, store: Some(store), closes })
     }
 
@@ -71,8 +73,7 @@ impl Output {
         let evicts = self.closes && self.mode != OutputMode::Complete;
         let ended = Bounds::of_ms(None, final_before_ms.filter(|_| evicts)).behind(self.view.info.lag).ended;
         open(keyed, state, ended)
-            .and_then(|state| store.merge(&keyed.aggregation, &state))
-            .map(|_| store.state().settle())
+            .and_then(|state| store.seed(&keyed.aggregation, &state))
             .map_err(|error| job_error(&self.view.info.name, &error))
     }
 
@@ -123,7 +124,7 @@ async fn apply(
     let states = match mode {
         OutputMode::Update => {
             let changed = store.windows_of(aggregation, changed)?;
-            bounds.ended.into_iter().for_each(|ended| store.forget(ended));
+            bounds.ended.into_iter().try_for_each(|ended| store.forget(ended))?;
             match bounds.late {
                 Some(late) => without_ended(aggregation, &changed, late)?,
                 None => changed,

@@ -253,6 +253,7 @@ impl Reader {
             Some(merged) if goes_on => merged,
             _ => {
                 let mut store = Store::new(&keyed.aggregation, false).map_err(failed)?;
+                store.state().within(self.shared.engine.memory());
                 for segment in manifest.tables.get(name).into_iter().flat_map(|table| &table.base) {
                     let states = self.shared.segments.read(segment).await?;
                     let states = fit(states, &view.info.delta_schema, name)?;

@@ -151,7 +151,7 @@ impl Machine {
     }
 
     /// Starts an epoch: see [`State::begin`].
-    pub fn begin(&mut self, stage: &Stage, start: EpochStart, statics: &Statics) {
+    pub fn begin(&mut self, stage: &Stage, start: EpochStart, statics: &Statics) -> Result<()> {
         let epoch = start.epoch;
         match self {
             Self::Unique(unique) => unique.state().begin(epoch),
@@ -162,7 +162,7 @@ impl Machine {
                     _ => None,
                 };
                 let now = start.planned_at.saturating_mul(1_000);
-                keyed.begin(epoch, Some(now), initial.map_or(&[], |rows| rows.as_slice()));
+                keyed.begin(epoch, Some(now), initial.map_or(&[], |rows| rows.as_slice()))
             }
             Self::Closing(store) => store.state().begin(epoch),
         }
@@ -218,12 +218,12 @@ impl Machine {
     }
 
     /// When it has something to do even without rows, in milliseconds since the Unix epoch.
-    pub fn wakes_at(&self, stage: &Stage) -> Option<i64> {
+    pub fn wakes_at(&self, stage: &Stage) -> Result<Option<i64>> {
         match (self, &stage.operator) {
             (Self::Keyed(keyed), Operator::Keyed(spec)) if spec.time_mode == TimeMode::ProcessingTime => {
-                Some(keyed.first_timer()?.saturating_add(999).div_euclid(1_000))
+                Ok(keyed.first_timer()?.map(|at| at.saturating_add(999).div_euclid(1_000)))
             }
-            _ => None,
+            _ => Ok(None),
         }
     }
 

@@ -1,11 +1,11 @@
 //! What an operator remembers from epoch to epoch: rows by key, each with the event time at which it may be let go.
 //!
-//! Rows are kept as comparable bytes. Keys that begin alike lie together, so the rows of a prefix are one range. What
-//! an epoch changes is the delta of a table of its own ([`braid_kernel::TableKind::State`]), and can be undone until
+//! Rows are kept as comparable bytes, in memory or on the local disk ([`crate::memory`]). Keys that begin alike lie
+//! together, so the rows of a prefix are one range. What an epoch changes is the delta of a table of its own ([`braid_kernel::TableKind::State`]), and can be undone until
 //! the next epoch begins.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
@@ -14,8 +14,12 @@ use arrow::array::{
 };
 use arrow::compute::{concat_batches, interleave_record_batch};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
-use arrow::row::{RowConverter, Rows, SortField};
+use arrow::row::{self, RowConverter, SortField};
 use datafusion::common::{Result, exec_err};
+
+use crate::disk::OnDisk;
+use crate::memory::{Share, StateMemory};
+use crate::rows::{Ending, Found, InMemory, Rows};
 
 /// When a row may be let go, in microseconds of event time; null for never.
 const AT: &str = "__at";
@@ -49,8 +53,9 @@ pub struct State {
     key_columns: usize,
     /// Keys, values, [`AT`], [`MARKED`] and [`GONE`].
     schema: SchemaRef,
-    rows: BTreeMap<Key, Kept>,
-    times: BTreeMap<i64, BTreeSet<Key>>,
+    rows: Rows,
+    count: u64,
+    share: Share,
     /// What stood under the keys that this epoch changed.
     before: HashMap<Key, Option<Kept>>,
     epoch: Option<u64>,
@@ -79,27 +84,35 @@ impl State {
             values: converter(values)?,
             key_columns: keys.len(),
             schema: Arc::new(Schema::new(fields)),
-            rows: BTreeMap::new(),
-            times: BTreeMap::new(),
+            rows: Rows::Memory(InMemory::default()),
+            count: 0,
+            share: Share::new(StateMemory::unbounded()),
             before: HashMap::new(),
             epoch: None,
         })
     }
 
+    /// Shares memory with other states from now on.
+    pub fn within(&mut self, memory: &Arc<StateMemory>) {
+        self.share = Share::new(memory.clone());
+        self.share.now(self.count, self.rows.bytes());
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.count as usize
     }
 
     /// Starts an epoch. What an earlier one changed is settled; what this one changed before is undone.
-    pub fn begin(&mut self, epoch: u64) {
+    pub fn begin(&mut self, epoch: u64) -> Result<()> {
         let before = std::mem::take(&mut self.before);
         if self.epoch == Some(epoch) {
             for (key, kept) in before {
-                self.set(&key, kept);
+                self.set(&key, kept)?;
             }
         }
         self.epoch = Some(epoch);
+        self.make_room()
     }
 
     /// Takes what was changed for good, where there are no epochs.
@@ -128,116 +141,130 @@ impl State {
     }
 
     /// What stands under a key.
-    pub fn get(&self, key: &[u8]) -> Option<&Kept> {
-        self.rows.get(key)
+    pub fn get(&self, key: &[u8]) -> Result<Option<Cow<'_, Kept>>> {
+        match self.count {
+            0 => Ok(None),
+            _ => self.rows.get(key),
+        }
     }
 
     /// The keys that begin so, in order.
-    pub fn prefix<'a>(&'a self, prefix: &'a [u8]) -> impl Iterator<Item = (&'a Key, &'a Kept)> {
-        let range = self.rows.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
-        range.take_while(move |(key, _)| key.starts_with(prefix))
+    pub fn prefix(&self, prefix: &[u8]) -> Found<'_> {
+        let end = behind(prefix);
+        self.rows.range(Bound::Included(prefix), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded))
     }
 
     /// All keys, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Kept)> {
-        self.rows.iter()
+    pub fn iter(&self) -> Found<'_> {
+        self.rows.range(Bound::Unbounded, Bound::Unbounded)
     }
 
     /// The keys in a range, in order.
-    pub fn range<'a>(&'a self, from: &'a [u8], to: &'a [u8]) -> impl Iterator<Item = (&'a Key, &'a Kept)> {
-        self.rows.range::<[u8], _>((Bound::Included(from), Bound::Included(to)))
+    pub fn range(&self, from: &[u8], to: &[u8]) -> Found<'_> {
+        match from <= to {
+            true => self.rows.range(Bound::Included(from), Bound::Included(to)),
+            false => Box::new(std::iter::empty()),
+        }
     }
 
     /// The keys that may be let go at the instants of a range, by instant.
-    pub fn by_time(&self, instants: impl RangeBounds<i64>) -> impl Iterator<Item = (i64, &BTreeSet<Key>)> {
-        self.times.range(instants).map(|(at, keys)| (*at, keys))
+    pub fn by_time(&self, instants: impl RangeBounds<i64>) -> Ending<'_> {
+        self.rows.by_time(instants)
     }
 
     /// Puts a value under a key.
-    pub fn put(&mut self, key: &Key, kept: Kept) {
-        self.change(key, Some(kept));
+    pub fn put(&mut self, key: &Key, kept: Kept) -> Result<()> {
+        self.change(key, Some(kept))
+    }
+
+    /// Puts a value under a key that is not there.
+    pub fn add(&mut self, key: &Key, kept: Kept) -> Result<()> {
+        self.rows.add(key, kept)?;
+        self.before.entry(key.clone()).or_insert(None);
+        self.count += 1;
+        self.counted()
     }
 
     /// Removes a key.
-    pub fn remove(&mut self, key: &Key) {
-        self.change(key, None);
+    pub fn remove(&mut self, key: &Key) -> Result<()> {
+        self.change(key, None)
     }
 
     /// Takes out what may be let go at an instant in microseconds, earliest first.
-    pub fn expire(&mut self, instant: i64) -> Vec<(Key, Kept)> {
+    pub fn expire(&mut self, instant: i64) -> Result<Vec<(Key, Kept)>> {
+        let keys = self.by_time(..=instant).collect::<Result<Vec<_>>>()?;
         let mut gone = Vec::new();
-        while let Some((at, _)) = self.times.first_key_value()
-            && *at <= instant
-            && let Some((_, keys)) = self.times.pop_first()
-        {
-            for key in keys {
-                if let Some(kept) = self.rows.remove(&key) {
-                    self.before.entry(key.clone()).or_insert_with(|| Some(kept.clone()));
-                    gone.push((key, kept));
-                }
+        for key in keys.into_iter().flat_map(|(_, keys)| keys) {
+            if let Some(kept) = self.set(&key, None)? {
+                self.before.entry(key.clone()).or_insert_with(|| Some(kept.clone()));
+                gone.push((key, kept));
             }
         }
-        gone
+        if let Rows::Disk(disk) = &mut self.rows {
+            disk.let_go(instant);
+        }
+        Ok(gone)
     }
 
     /// When the first row may be let go.
-    pub fn first_time(&self) -> Option<i64> {
-        self.times.first_key_value().map(|(at, _)| *at)
+    pub fn first_time(&self) -> Result<Option<i64>> {
+        Ok(self.by_time(..).next().transpose()?.map(|(at, _)| at))
     }
 
-    fn change(&mut self, key: &Key, kept: Option<Kept>) {
-        let old = self.set(key, kept);
+    fn change(&mut self, key: &Key, kept: Option<Kept>) -> Result<()> {
+        let old = self.set(key, kept)?;
         self.before.entry(key.clone()).or_insert(old);
+        Ok(())
     }
 
-    fn set(&mut self, key: &Key, kept: Option<Kept>) -> Option<Kept> {
-        let old = match kept {
-            Some(kept) => {
-                if let Some(at) = kept.at {
-                    self.times.entry(at).or_default().insert(key.clone());
-                }
-                let at = kept.at;
-                let old = self.rows.insert(key.clone(), kept);
-                if let Some(old) = &old
-                    && old.at == at
-                {
-                    return Some(old.clone());
-                }
-                old
-            }
-            None => self.rows.remove(key),
-        };
-        if let Some(Kept { at: Some(at), .. }) = &old
-            && let Entry::Occupied(mut keys) = self.times.entry(*at)
-        {
-            keys.get_mut().remove(key);
-            if keys.get().is_empty() {
-                keys.remove();
-            }
+    fn set(&mut self, key: &Key, kept: Option<Kept>) -> Result<Option<Kept>> {
+        let there = u64::from(kept.is_some());
+        let old = self.rows.set(key, kept)?;
+        self.count = self.count + there - u64::from(old.is_some());
+        self.counted()?;
+        Ok(old)
+    }
+
+    fn counted(&mut self) -> Result<()> {
+        self.share.now(self.count, self.rows.bytes());
+        self.make_room()
+    }
+
+    /// Moves the rows to disk if there are too many of them in memory.
+    pub fn make_room(&mut self) -> Result<()> {
+        if !self.share.too_much() {
+            return Ok(());
         }
-        old
+        let mut disk = OnDisk::new(self.share.memory())?;
+        if let Rows::Memory(memory) = std::mem::replace(&mut self.rows, Rows::Memory(InMemory::default())) {
+            disk.extend(memory.into_rows())?;
+        }
+        self.rows = Rows::Disk(Box::new(disk));
+        self.share.now(self.count, 0);
+        Ok(())
     }
 
     /// What the epoch under way changed: one row per key.
     pub fn delta(&self) -> Result<Option<RecordBatch>> {
-        let mut changed: Vec<(&Key, Option<&Kept>)> = Vec::new();
-        for (key, before) in &self.before {
-            let now = self.rows.get(key);
-            if now != before.as_ref() {
+        let mut befores: Vec<_> = self.before.iter().collect();
+        befores.sort_unstable_by_key(|(key, _)| *key);
+        let mut changed: Vec<(&Key, Option<Cow<'_, Kept>>)> = Vec::new();
+        for (key, before) in befores {
+            let now = self.get(key)?;
+            if now.as_deref() != before.as_ref() {
                 changed.push((key, now));
             }
         }
         if changed.is_empty() {
             return Ok(None);
         }
-        changed.sort_unstable_by_key(|(key, _)| *key);
         let mut columns = self.decode_keys(changed.iter().map(|(key, _)| key.as_ref()), changed.len())?;
         let there: Vec<&[u8]> = changed.iter().filter_map(|(_, kept)| Some(kept.as_ref()?.value.as_ref())).collect();
         let mut next = 0;
         let index: Vec<Option<u32>> = changed
             .iter()
             .map(|(_, kept)| {
-                kept.map(|_| {
+                kept.as_ref().map(|_| {
                     next += 1;
                     next - 1
                 })
@@ -250,8 +277,8 @@ impl State {
                 false => arrow::compute::take(column, &index, None)?,
             });
         }
-        columns.push(Arc::new(Int64Array::from_iter(changed.iter().map(|(_, kept)| kept.and_then(|kept| kept.at)))));
-        let marked = changed.iter().map(|(_, kept)| Some(kept.is_some_and(|kept| kept.marked)));
+        columns.push(Arc::new(Int64Array::from_iter(changed.iter().map(|(_, kept)| kept.as_ref()?.at))));
+        let marked = changed.iter().map(|(_, kept)| Some(kept.as_ref().is_some_and(|kept| kept.marked)));
         columns.push(Arc::new(BooleanArray::from_iter(marked)));
         columns.push(Arc::new(BooleanArray::from_iter(changed.iter().map(|(_, kept)| Some(kept.is_none())))));
         Ok(Some(RecordBatch::try_new(self.schema.clone(), columns)?))
@@ -269,12 +296,39 @@ impl State {
             let values = self.values(&columns[count..all - NOTES], delta.num_rows())?;
             let at = columns[all - 3].as_primitive::<Int64Type>();
             let (marked, gone) = (columns[all - 2].as_boolean(), columns[all - 1].as_boolean());
-            for (row, (key, value)) in keys.iter().zip(values).enumerate() {
+            let kept = values.into_iter().enumerate().map(|(row, value)| {
                 let at = at.is_valid(row).then(|| at.value(row));
-                self.set(key, (!gone.value(row)).then_some(Kept { value, at, marked: marked.value(row) }));
+                (!gone.value(row)).then_some(Kept { value, at, marked: marked.value(row) })
+            });
+            match &mut self.rows {
+                Rows::Disk(disk) if in_line(disk, &keys) && gone.true_count() == 0 => {
+                    self.count += disk.extend(keys.iter().cloned().zip(kept.flatten()))?;
+                    self.share.now(self.count, 0);
+                }
+                _ => {
+                    for (key, kept) in keys.iter().zip(kept.collect::<Vec<_>>()) {
+                        self.set(key, kept)?;
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// The rows behind a key, so many at most, and the key of the last of them; as they would be restored.
+    pub fn part(&self, after: Option<&[u8]>, rows_max: usize) -> Result<Option<(RecordBatch, Key)>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = self.rows.range(from, Bound::Unbounded).take(rows_max).collect::<Result<Vec<_>>>()?;
+        let Some((last, _)) = rows.last() else {
+            return Ok(None);
+        };
+        let mut columns = self.decode_keys(rows.iter().map(|(key, _)| key.as_ref()), rows.len())?;
+        columns.extend(self.decode_values(rows.iter().map(|(_, kept)| kept.value.as_ref()))?);
+        columns.push(Arc::new(Int64Array::from_iter(rows.iter().map(|(_, kept)| kept.at))));
+        columns.push(Arc::new(BooleanArray::from_iter(rows.iter().map(|(_, kept)| Some(kept.marked)))));
+        columns.push(Arc::new(BooleanArray::from_iter(rows.iter().map(|_| Some(false)))));
+        let last = last.clone();
+        Ok(Some((RecordBatch::try_new(self.schema.clone(), columns)?, last)))
     }
 
     /// Key columns from bytes.
@@ -297,7 +351,20 @@ impl State {
     }
 }
 
-fn bytes(rows: &Rows) -> Vec<Key> {
+/// Whether these keys ascend, behind all that are there.
+fn in_line(disk: &OnDisk, keys: &[Key]) -> bool {
+    keys.first().is_some_and(|first| disk.ends_before(first)) && keys.is_sorted_by(|one, next| one < next)
+}
+
+/// The first key behind all that begin so.
+fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
+    let kept = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut end = prefix[..=kept].to_vec();
+    end[kept] += 1;
+    Some(end)
+}
+
+fn bytes(rows: &row::Rows) -> Vec<Key> {
     rows.iter().map(|row| row.data().into()).collect()
 }
 
@@ -310,7 +377,7 @@ pub fn merge(parts: &[RecordBatch]) -> Result<Option<RecordBatch>> {
     let keys = schema.fields().iter().take_while(|field| field.name().starts_with("key")).count();
     let fields = schema.fields()[..keys].iter().map(|field| SortField::new(field.data_type().clone())).collect();
     let converter = RowConverter::new(fields)?;
-    let part_keys: Vec<Option<Rows>> = parts
+    let part_keys: Vec<Option<row::Rows>> = parts
         .iter()
         .map(|part| Ok(if keys == 0 { None } else { Some(converter.convert_columns(&part.columns()[..keys])?) }))
         .collect::<Result<_>>()?;

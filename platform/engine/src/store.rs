@@ -1,5 +1,6 @@
-//! Merged states by key, kept in memory: changed by deltas, evicted by window.
+//! Merged states by key: changed by deltas, evicted by window.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -8,10 +9,14 @@ use arrow::compute::{concat_batches, filter_record_batch, take};
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::Result;
 
+use crate::functions::BATCH_ROWS;
 use crate::groups::{Aggregation, Shape};
 use crate::sliding::{Panes, Sliding, windows};
 use crate::state::{Kept, Key, State, batch, in_order};
 use crate::window::Spans;
+
+/// So many states of the start are merged at once.
+const SEED_ROWS: usize = 128 * 1024;
 
 /// States by key.
 #[derive(Debug)]
@@ -61,9 +66,7 @@ impl Store {
             false => aggregation.merge([&self.decode(aggregation, &known)?, &delta])?,
         };
         if aggregation.window.is_some_and(|window| window.shape == Shape::Session) {
-            for (key, _) in &known {
-                self.state.remove(key);
-            }
+            known.iter().try_for_each(|(key, _)| self.state.remove(key))?;
         }
         let keys = self.keys(&changed)?;
         let mut values = self.state.values(&changed.columns()[aggregation.keys()..], changed.num_rows())?;
@@ -74,9 +77,21 @@ impl Store {
         for row in in_order(&keys) {
             let row = row as usize;
             let at = ends.as_ref().filter(|ends| ends.is_valid(row)).map(|ends| ends.value(row));
-            self.state.put(&keys[row], Kept { value: std::mem::take(&mut values[row]), at, marked: false });
+            self.state.put(&keys[row], Kept { value: std::mem::take(&mut values[row]), at, marked: false })?;
         }
         Ok(changed)
+    }
+
+    /// Takes states as of the start, of which none is there yet: those of other keys than before, or of the same ones.
+    pub fn seed(&mut self, aggregation: &Aggregation, states: &[RecordBatch]) -> Result<()> {
+        for states in states {
+            for from in (0..states.num_rows()).step_by(SEED_ROWS) {
+                let part = states.slice(from, SEED_ROWS.min(states.num_rows() - from));
+                self.merge(aggregation, &[part])?;
+                self.state.settle();
+            }
+        }
+        Ok(())
     }
 
     /// What the keys of a delta would be merged with.
@@ -90,8 +105,9 @@ impl Store {
             let mut keys = self.keys(delta)?;
             keys.sort_unstable();
             for key in keys {
-                if let Some(kept) = self.state.get(&key) {
-                    found.insert(key, kept.clone());
+                if let Some(kept) = self.state.get(&key)? {
+                    let kept = kept.into_owned();
+                    found.insert(key, kept);
                 }
             }
             return Ok(found);
@@ -102,7 +118,10 @@ impl Store {
         let prefixes = self.state.keys(&others, delta.num_rows())?;
         let mut known: Vec<(usize, Key, Kept)> = Vec::new();
         for (row, prefix) in prefixes.iter().enumerate() {
-            known.extend(self.state.prefix(prefix).map(|(key, kept)| (row, key.clone(), kept.clone())));
+            for kept in self.state.prefix(prefix) {
+                let (key, kept) = kept?;
+                known.push((row, key, kept));
+            }
         }
         if known.is_empty() {
             return Ok(found);
@@ -126,20 +145,20 @@ impl Store {
     /// their states. What ended before was taken out before.
     pub fn evict(&mut self, aggregation: &Aggregation, from: Option<i64>, ended: i64) -> Result<RecordBatch> {
         let Some((key, spans)) = aggregation.sliding() else {
-            let ended = self.state.expire(ended);
+            let ended = self.state.expire(ended)?;
             return self.decode(aggregation, &ended);
         };
         let mut sliding = std::mem::take(&mut self.sliding);
         let windows =
             sliding.ended(aggregation, (key, spans), &ByTime { store: self, aggregation, key, spans }, from, ended)?;
         self.sliding = sliding;
-        self.state.expire(ended);
+        self.state.expire(ended)?;
         Ok(concat_batches(&aggregation.delta_schema, &windows)?)
     }
 
     /// Lets the windows go that ended at or before an instant, in microseconds.
-    pub fn forget(&mut self, ended: i64) {
-        self.state.expire(ended);
+    pub fn forget(&mut self, ended: i64) -> Result<()> {
+        self.state.expire(ended).map(drop)
     }
 
     /// The windows in which there are panes that were changed, as they are now.
@@ -179,21 +198,34 @@ impl Store {
             columns[index] = Arc::new(TimestampMicrosecondArray::from(instants.to_vec()));
             self.keys_of(&columns, instants.len())
         };
-        let mut found: BTreeMap<&Key, &Kept> = BTreeMap::new();
+        let mut found: BTreeMap<Key, Kept> = BTreeMap::new();
         let (from, to) = (bound(from)?, bound(to)?);
         for (from, to) in from.iter().zip(&to) {
-            found.extend(self.state.range(from, to));
+            for row in self.state.range(from, to) {
+                let (key, kept) = row?;
+                found.insert(key, kept);
+            }
         }
-        self.decode_all(aggregation, &found.into_iter().collect::<Vec<_>>())
+        self.decode(aggregation, &found.into_iter().collect::<Vec<_>>())
     }
 
     /// All states, in the order of their keys: of windows.
     pub fn all(&self, aggregation: &Aggregation) -> Result<RecordBatch> {
-        let all: Vec<(&Key, &Kept)> = self.state.iter().collect();
-        let states = self.decode_all(aggregation, &all)?;
+        let states = self.panes(aggregation)?;
         match aggregation.sliding() {
             Some((key, spans)) => windows(aggregation, &states, key, spans),
             None => Ok(states),
+        }
+    }
+
+    fn panes(&self, aggregation: &Aggregation) -> Result<RecordBatch> {
+        let (mut parts, mut rows) = (Vec::new(), self.state.iter());
+        loop {
+            let part = rows.by_ref().take(BATCH_ROWS).collect::<Result<Vec<_>>>()?;
+            if part.is_empty() {
+                return Ok(concat_batches(&aggregation.delta_schema, &parts)?);
+            }
+            parts.push(self.decode(aggregation, &part)?);
         }
     }
 
@@ -211,8 +243,9 @@ impl Store {
         }
         let columns: Vec<ArrayRef> = self.order.iter().map(|index| key[*index].clone()).collect();
         let key = self.state.keys(&columns, 1)?.remove(0);
-        let found: Vec<(&Key, &Kept)> = self.state.get(&key).map(|kept| (&key, kept)).into_iter().collect();
-        self.decode_all(aggregation, &found)
+        let found: Vec<(Key, Kept)> =
+            self.state.get(&key)?.map(|kept| (key.clone(), kept.into_owned())).into_iter().collect();
+        self.decode(aggregation, &found)
     }
 
     fn keys(&self, states: &RecordBatch) -> Result<Vec<Key>> {
@@ -226,11 +259,6 @@ impl Store {
     }
 
     fn decode(&self, aggregation: &Aggregation, rows: &[(Key, Kept)]) -> Result<RecordBatch> {
-        let rows: Vec<(&Key, &Kept)> = rows.iter().map(|(key, kept)| (key, kept)).collect();
-        self.decode_all(aggregation, &rows)
-    }
-
-    fn decode_all(&self, aggregation: &Aggregation, rows: &[(&Key, &Kept)]) -> Result<RecordBatch> {
         if rows.is_empty() {
             return Ok(RecordBatch::new_empty(aggregation.delta_schema.clone()));
         }
@@ -255,9 +283,13 @@ struct ByTime<'a> {
 
 impl ByTime<'_> {
     /// The states that are let go at one instant.
-    fn states(&self, keys: &BTreeSet<Key>) -> Result<RecordBatch> {
-        let kept = keys.iter().filter_map(|key| Some((key, self.store.state.get(key)?)));
-        self.store.decode_all(self.aggregation, &kept.collect::<Vec<_>>())
+    fn states(&self, keys: Vec<Key>) -> Result<RecordBatch> {
+        let mut rows = Vec::new();
+        for key in keys {
+            let kept = self.store.state.get(&key)?.map(Cow::into_owned);
+            rows.extend(kept.map(|kept| (key, kept)));
+        }
+        self.store.decode(self.aggregation, &rows)
     }
 
     /// Whether all that is let go at one instant is one pane.
@@ -268,7 +300,8 @@ impl ByTime<'_> {
 
 impl Panes for ByTime<'_> {
     fn first(&self, from: i64) -> Result<Option<i64>> {
-        for (at, keys) in self.store.state.by_time(self.spans.last_end(from)..) {
+        for ending in self.store.state.by_time(self.spans.last_end(from)..) {
+            let (at, keys) = ending?;
             let first = match self.one_pane() {
                 true => Some(at - self.spans.duration).filter(|start| *start >= from),
                 false => {
@@ -285,7 +318,8 @@ impl Panes for ByTime<'_> {
 
     fn between(&self, from: i64, to: i64) -> Result<Vec<(i64, RecordBatch)>> {
         let mut panes = Vec::new();
-        for (at, keys) in self.store.state.by_time(self.spans.last_end(from)..=self.spans.last_end(to)) {
+        for ending in self.store.state.by_time(self.spans.last_end(from)..=self.spans.last_end(to)) {
+            let (at, keys) = ending?;
             if self.one_pane() {
                 let start = at - self.spans.duration;
                 if (from..to).contains(&start) {

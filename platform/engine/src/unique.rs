@@ -68,10 +68,10 @@ impl Unique {
             let mut new: Vec<u32> = Vec::new();
             for row in in_order(&keys) {
                 let (row, key) = (row as usize, &keys[row as usize]);
-                if self.state.get(key).is_none() {
+                if self.state.get(key)?.is_none() {
                     let at = times.as_ref().filter(|times| times.is_valid(row)).map(|times| times.value(row));
                     let at = at.map(|at| at.saturating_add(more));
-                    self.state.put(key, Kept { value: Box::default(), at, marked: false });
+                    self.state.add(key, Kept { value: Box::default(), at, marked: false })?;
                     new.push(row as u32);
                 }
             }
@@ -81,7 +81,7 @@ impl Unique {
             }
         }
         if let Some(ended) = bounds.behind(lag).ended {
-            self.state.expire(ended);
+            self.state.expire(ended)?;
         }
         Ok(first)
     }

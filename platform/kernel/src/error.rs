@@ -51,6 +51,9 @@ pub enum JobError {
     /// A plugin failed and `on_error: fail` was chosen.
     #[error("plugin `{plugin}`: {reason}")]
     Plugin { plugin: String, reason: String },
+    /// The local disk did not take, or lost, what operators remember. The store has it.
+    #[error("{0}")]
+    StateDisk(String),
     /// A broken promise inside Braid.
     #[error("bug: {0}")]
     Bug(String),

@@ -53,7 +53,7 @@ impl SpeedError {
             Self::Sink { sink, .. } => Some(("sink", sink)),
             Self::Job(JobError::View { view, .. }) => Some(("view", view)),
             Self::Job(JobError::Plugin { plugin, .. }) => Some(("plugin", plugin)),
-            Self::Job(JobError::Bug(_)) | Self::Ledger(_) | Self::Store(_) => None,
+            Self::Job(JobError::Bug(_) | JobError::StateDisk(_)) | Self::Ledger(_) | Self::Store(_) => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The engine as its users see it: laws over random splits, output modes, errors, and reading.
 
+mod disk;
 mod errors;
 mod keyed;
 mod laws;

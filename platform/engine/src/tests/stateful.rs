@@ -154,7 +154,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn restarts_and_failed_epochs_do_not_show(epochs in prop::collection::vec((rows(), 0u8..8), 1..6)) {
@@ -163,6 +163,17 @@ proptest! {
             let calm: Vec<_> = epochs.iter().map(|(rows, _)| (rows.clone(), 0)).collect();
             let (troubled, calm) = (run(&engine, &epochs).await, run(&engine, &calm).await);
             prop_assert_eq!(troubled, calm);
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn rows_on_disk_do_not_show(epochs in prop::collection::vec((rows(), 0u8..8), 1..4)) {
+        let (memory, _folder) = super::disk::nowhere();
+        let engine = stateful();
+        block_on(async {
+            let (disk, memory) = (run(&engine.within(memory), &epochs).await, run(&engine, &epochs).await);
+            prop_assert_eq!(disk, memory);
             Ok(())
         })?;
     }
