@@ -150,6 +150,15 @@ impl Job for DeploymentJob {
         self.engine.restore(table, rows)
     }
 
+    fn remembered(
+        &mut self,
+        table: &str,
+        after: Option<&[u8]>,
+        rows_max: usize,
+    ) -> Result<Option<(RecordBatch, Vec<u8>)>, JobError> {
+        self.engine.remembered(table, after, rows_max)
+    }
+
     fn wakes_at(&self) -> Option<i64> {
         self.engine.wakes_at()
     }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use braid_connect::{MemoryTable, SourceContext};
-use braid_engine::Reader;
+use braid_engine::{Reader, Seed};
 use braid_kernel::base::{BaseWriter, OnProgress};
+use braid_kernel::fold::FoldLimits;
 use braid_kernel::ledger::{Ledger, load};
 use braid_kernel::manifest::{BaseBy, Open};
 use braid_kernel::notices::{DEAD_LETTERS, LATE_ROWS, dead_letters_schema, late_rows_schema};
 use braid_kernel::pressure::Backpressure;
 use braid_kernel::serve::{Board, Snapshot};
 use braid_kernel::speed::{EventTime, Settings, Speed, WatermarkPolicy};
-use braid_kernel::{Clock, Ingest, Manifest, Merge, Segments, Store, TableKind, Trigger};
+use braid_kernel::{Clock, Ingest, Manifest, Segments, Store, TableKind, Trigger};
 use braid_spec::model::{self, Delivery, OnBadRecord};
 use braid_storage::ParquetSegments;
 use tokio::sync::Mutex;
@@ -47,6 +48,9 @@ pub fn base_by(layout: &model::Layout) -> BaseBy {
         model::BaseBy::Recompute => BaseBy::Recompute,
     }
 }
+
+/// About so many rows of a view's deltas are given to a sink at once, at the start.
+const SEED_ROWS: usize = 128 * 1024;
 
 /// Answers over a store's segments: the views, and the tables about the processing.
 pub fn reader(prepared: &Prepared, segments: Arc<dyn Segments>) -> Reader {
@@ -89,6 +93,7 @@ pub async fn layers(
         board: board.clone(),
         clock: clock.clone(),
         on_progress,
+        limits: FoldLimits::default(),
     };
     base.enter(deployment.layout.log == model::LogKeep::Forever).await.map_err(Failure::runtime)?;
     let manifest = ledger.lock().await.manifest();
@@ -241,6 +246,23 @@ fn backpressure(deployment: &model::Deployment) -> Option<Backpressure> {
     })
 }
 
+/// Makes ready for states that do not fit into memory: what killed processes left is removed, and a directory that was
+/// given has to take files.
+pub fn open_states(prepared: &Prepared) -> Result<(), Failure> {
+    let memory = prepared.engine.memory();
+    memory.sweep();
+    if prepared.deployment.state.directory.is_none() {
+        return Ok(());
+    }
+    memory.prepare().map_err(|error| {
+        let directory = memory.directory().display();
+        Failure::Environment(format!(
+            "state.directory: {directory} does not take files: {error}; name a directory on a local disk that can be written, \
+             or leave it out for the system's directory for temporary files"
+        ))
+    })
+}
+
 /// A sink, with the state that its output mode needs.
 async fn outlet(
     prepared: &Prepared,
@@ -252,14 +274,19 @@ async fn outlet(
     let view = &prepared.engine.views()[&sink.from];
     let mut output = prepared.engine.output(&sink.from, output_mode(sink.output_mode)).map_err(Failure::Invalid)?;
     if view.kind == TableKind::Keyed {
-        let mut parts: Vec<RecordBatch> = vec![];
-        let deltas = manifest.deltas(&sink.from).map_err(Failure::runtime)?;
-        let base = manifest.tables.get(&sink.from).map_or(&[][..], |table| &table.base);
-        for segment in base.iter().chain(deltas.iter().flat_map(|delta| &delta.segments)) {
-            parts.extend(segments.read(segment).await.map_err(Failure::runtime)?);
+        for segment in manifest.tables.get(&sink.from).into_iter().flat_map(|table| &table.base) {
+            let rows = segments.read(segment).await.map_err(Failure::runtime)?;
+            output.seed(Seed::Base, &rows, manifest.watermark).map_err(Failure::runtime)?;
         }
-        let state = prepared.engine.merge(&sink.from, &parts).map_err(Failure::runtime)?;
-        output.seed(&state, manifest.watermark).map_err(Failure::runtime)?;
+        let deltas = manifest.deltas(&sink.from).map_err(Failure::runtime)?;
+        let mut rows: Vec<RecordBatch> = vec![];
+        for segment in deltas.iter().flat_map(|delta| &delta.segments) {
+            rows.extend(segments.read(segment).await.map_err(Failure::runtime)?);
+            if rows.iter().map(RecordBatch::num_rows).sum::<usize>() >= SEED_ROWS {
+                output.seed(Seed::Deltas, &std::mem::take(&mut rows), manifest.watermark).map_err(Failure::runtime)?;
+            }
+        }
+        output.seed(Seed::Deltas, &rows, manifest.watermark).map_err(Failure::runtime)?;
     }
     let writer = format!("{}-{name}", prepared.deployment.name);
     let to =

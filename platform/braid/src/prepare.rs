@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use braid_engine::{
-    Catalog, DropDuplicates, Engine, EventTime, Gate, Input, OutputMode, StaticInput, TimeMode, TransformWithState,
+    Catalog, DropDuplicates, Engine, EventTime, Gate, Input, OutputMode, StateMemory, StaticInput, TimeMode,
+    TransformWithState,
 };
 use braid_kernel::keyed::KeyedCode;
 use braid_spec::model::{self, Deployment, SinkKind, TextFiles};
@@ -44,7 +45,10 @@ pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failur
     }
     let views = deployment.views.iter().map(|(name, view)| (name.clone(), view.sql.clone())).collect();
     let engine = match Engine::compile(Catalog { inputs: inputs.clone(), statics, views }).await {
-        Ok(engine) => engine,
+        Ok(engine) => {
+            let directory = deployment.state.directory.clone().unwrap_or_else(std::env::temp_dir);
+            engine.within(StateMemory::new(deployment.state.memory_bytes, directory))
+        }
         Err(errors) => {
             for error in errors {
                 let path = format!("views.{}.sql", error.view);

@@ -89,6 +89,7 @@ pub const RULES: &[Rule] = &[
     Rule("backpressure", Changed, Taken, "holds from the start on"),
     Rule("restart", Changed, Taken, "holds from the start on"),
     Rule("serving", Changed, Taken, "holds from the start on"),
+    Rule("state", Changed, Taken, "holds from the start on; what is on the local disk is made anew at every start"),
     Rule("sources.*", Added, Taken, "read from where its options say"),
     Rule("sources.*", Removed, Taken, "not read any more; its position is kept, should it come back"),
     Rule(
@@ -224,6 +225,7 @@ pub fn describe(prepared: &Prepared) -> BTreeMap<String, String> {
     put("watermark_policy".into(), format!("{:?}", deployment.watermark_policy));
     put("backpressure".into(), deployment.backpressure.map_or("off".into(), |given| digest(&format!("{given:?}"))));
     put("restart".into(), format!("{:?}", deployment.restart));
+    put("state".into(), format!("{:?}", deployment.state));
     put("serving".into(), deployment.serving.http.clone().unwrap_or_else(|| "none".into()));
     for (name, source) in &deployment.sources {
         put(format!("sources.{name}"), String::new());

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::cli::Until;
 use crate::failure::Failure;
-use crate::layers::{Layers, base_by, layers, trigger};
+use crate::layers::{Layers, base_by, layers, open_states, trigger};
 use crate::prepare::Prepared;
 use crate::running::{Ended, Running};
 use crate::screen::Screen;
@@ -55,6 +55,7 @@ pub async fn up(prepared: Arc<Prepared>) -> Result<End, Failure> {
         Some(http) => Some(braid_serve::listen(http).await.map_err(Failure::environment)?),
         None => None,
     };
+    open_states(&prepared)?;
     let first = layers(&prepared, trigger, &board, None).await?;
     let (close, closing) = watch::channel(false);
     let screen = Screen::new(&prepared, socket.as_ref().map(braid_serve::Socket::address));
@@ -197,6 +198,7 @@ pub async fn run(prepared: Arc<Prepared>, until: Option<Until>) -> Result<Arc<Ma
         (None, _) => Trigger::CaughtUp,
     };
     let board = Board::new(Snapshot::default());
+    open_states(&prepared)?;
     let Layers { mut speed, base, store, .. } = layers(&prepared, trigger, &board, Some(on_progress)).await?;
     let (stop, stopping) = watch::channel(false);
     let screen = Screen::new(&prepared, None);

@@ -15,12 +15,12 @@ use crate::memory::StateMemory;
 use crate::rows::{Ending, Found};
 use crate::state::{Kept, Key};
 
-/// A file is about so many times what was gathered before it was written.
-const FILE_GROWTH: u64 = 1;
 /// So many runs that may overlap are looked through for a key; more are merged.
 const RUNS_MAX: usize = 4;
 /// So often a tree is compacted after it was written, while there are too many runs.
 const COMPACTIONS_MAX: usize = 16;
+/// A file that is written in order is about so many times as large as one that was gathered.
+const INGEST_GROWTH: u64 = 4;
 /// The longest key that a tree takes, with the time before it.
 const KEY_BYTES_MAX: usize = 65_000;
 /// What a key begins with in a tree, which has no empty keys.
@@ -97,7 +97,7 @@ impl Tree {
     }
 
     fn compact(&self, unwritten_max: u64) -> TreeResult<()> {
-        let strategy = Arc::new(Leveled::default().with_table_target_size(unwritten_max * FILE_GROWTH));
+        let strategy = Arc::new(Leveled::default().with_table_target_size(unwritten_max));
         for _ in 0..COMPACTIONS_MAX {
             self.tree.compact(strategy.clone(), self.seqno.get())?;
             if self.tree.l0_run_count() < RUNS_MAX {
@@ -222,7 +222,7 @@ impl OnDisk {
         self.last.as_ref().is_none_or(|last| last < key)
     }
 
-    /// Takes rows whose keys ascend, behind all others.
+    /// Takes rows of keys that are not there, which ascend.
     pub fn extend(&mut self, rows: impl IntoIterator<Item = (Key, Kept)>) -> Result<u64> {
         self.whole()?;
         self.broken = true;
@@ -240,7 +240,7 @@ impl OnDisk {
         while rows.peek().is_some() {
             // A writer remembers each key of a file for its filter: files must end.
             let (mut ingestion, mut written) = (self.rows.tree.ingestion().map_err(failed)?, 0);
-            while written < max.saturating_mul(4)
+            while written < max.saturating_mul(INGEST_GROWTH)
                 && let Some((key, kept)) = rows.next()
             {
                 if key.len() > KEY_BYTES_MAX {
@@ -256,7 +256,7 @@ impl OnDisk {
                     self.first = self.first.min(at);
                 }
                 count += 1;
-                self.last = Some(key);
+                self.last = self.last.take().max(Some(key));
             }
             ingestion.finish().map_err(failed)?;
             self.rows.compact(max).map_err(failed)?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use braid_kernel::{JobError, Merge};
+use braid_kernel::{Front, JobError, Merge};
 use datafusion::common::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 
@@ -19,7 +19,7 @@ use crate::memory::StateMemory;
 use crate::output::Output;
 use crate::sql::did_you_mean;
 use crate::stage::Stage;
-use crate::state;
+use crate::state_merge;
 
 /// Views, compiled. Cheap to clone; clones share the static tables.
 #[derive(Clone)]
@@ -159,7 +159,7 @@ impl Merge for Engine {
         let of_views = self.shared.views.values().flat_map(|view| &view.stages);
         let mut stages = of_views.chain(self.shared.gates.values().map(Arc::as_ref));
         if stages.any(|stage| stage.tables.iter().any(|name| name == table)) {
-            let merged = state::merge(parts).map_err(|error| job_error(table, &error))?;
+            let merged = state_merge::merge(parts).map_err(|error| job_error(table, &error))?;
             return Ok(merged.into_iter().collect());
         }
         let keyed = self.shared.views.get(table).and_then(|view| view.keyed.as_ref());
@@ -168,6 +168,10 @@ impl Merge for Engine {
         };
         let merged = keyed.aggregation.merge(parts).map_err(|error| job_error(table, &error))?;
         Ok(if merged.num_rows() == 0 { Vec::new() } else { vec![merged] })
+    }
+
+    fn front(&self, table: &str, parts: &[RecordBatch], goes_on: &[bool], first: bool) -> Result<Front, JobError> {
+        state_merge::front(parts, goes_on, first).map_err(|error| job_error(table, &error))
     }
 }
 

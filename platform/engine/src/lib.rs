@@ -43,6 +43,7 @@ mod sql;
 mod stage;
 mod stages;
 mod state;
+mod state_merge;
 mod store;
 mod sum;
 mod tokens;
@@ -59,8 +60,8 @@ pub use engine::Engine;
 pub use expression::{Expression, Expressions};
 pub use job::{EngineJob, EpochResult, LATE_ROWS_MAX};
 pub use keyed::{Failed, TimeMode};
-pub use memory::{STATE_MEMORY_BYTES, StateMemory, StateUsage};
-pub use output::Output;
+pub use memory::{StateMemory, StateUsage};
+pub use output::{Output, Seed};
 pub use reader::{LiveRows, Reader, SEGMENT_CACHE_BYTES_MAX};
 
 #[cfg(test)]

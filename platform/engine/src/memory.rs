@@ -14,8 +14,6 @@ use braid_kernel::JobError;
 use lsm_tree::Cache;
 use uuid::Uuid;
 
-/// The bound where none is given.
-pub const STATE_MEMORY_BYTES: u64 = 1 << 30;
 /// What folders of processes are called, in the directory for states.
 const FOLDER_PREFIX: &str = "braid-state-";
 /// A folder whose file of this name is locked is in use.

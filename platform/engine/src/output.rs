@@ -14,6 +14,15 @@ use crate::memory::StateMemory;
 use crate::stage::Bounds;
 use crate::store::{Store, without_ended};
 
+/// What states are those of, that a sink is given at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seed {
+    /// The base, in which each key is once.
+    Base,
+    /// Deltas since.
+    Deltas,
+}
+
 /// The rows for one sink: keeps the merged state per key where the mode needs it.
 #[derive(Debug)]
 pub struct Output {
@@ -64,16 +73,19 @@ impl Output {
         Ok(Self { view, mode, store: Some(store), closes })
     }
 
-    /// Takes the view's states as of the start (base ⊕ deltas, any number of parts per key). Windows that ended at or
-    /// before `final_before_ms` were written before and are left out, where the mode evicts them.
-    pub fn seed(&mut self, state: &[RecordBatch], final_before_ms: Option<i64>) -> Result<(), JobError> {
+    /// Takes the view's states as of the start: those of the base, then those of deltas, in any number of parts. Windows
+    /// that ended at or before `final_before_ms` were written before and are left out, where the mode evicts them.
+    pub fn seed(&mut self, of: Seed, state: &[RecordBatch], final_before_ms: Option<i64>) -> Result<(), JobError> {
         let (Some(keyed), Some(store)) = (&self.view.keyed, &mut self.store) else {
             return Ok(());
         };
         let evicts = self.closes && self.mode != OutputMode::Complete;
         let ended = Bounds::of_ms(None, final_before_ms.filter(|_| evicts)).behind(self.view.info.lag).ended;
         open(keyed, state, ended)
-            .and_then(|state| store.seed(&keyed.aggregation, &state))
+            .and_then(|state| match of {
+                Seed::Base => store.load(&keyed.aggregation, &state),
+                Seed::Deltas => store.merge(&keyed.aggregation, &state).map(|_| store.state().settle()),
+            })
             .map_err(|error| job_error(&self.view.info.name, &error))
     }
 

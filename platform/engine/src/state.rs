@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, new_null_array,
 };
-use arrow::compute::{concat_batches, interleave_record_batch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
 use arrow::row::{self, RowConverter, SortField};
 use datafusion::common::{Result, exec_err};
@@ -183,6 +183,22 @@ impl State {
         self.before.entry(key.clone()).or_insert(None);
         self.count += 1;
         self.counted()
+    }
+
+    /// Takes rows of keys that are not there, which ascend, as what was there before the next epoch.
+    pub fn load(&mut self, rows: Vec<(Key, Kept)>) -> Result<()> {
+        match &mut self.rows {
+            Rows::Disk(disk) => {
+                self.count += disk.extend(rows)?;
+                self.share.now(self.count, 0);
+            }
+            Rows::Memory(_) => {
+                for (key, kept) in rows {
+                    self.set(&key, Some(kept))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Removes a key.
@@ -366,40 +382,6 @@ fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
 
 fn bytes(rows: &row::Rows) -> Vec<Key> {
     rows.iter().map(|row| row.data().into()).collect()
-}
-
-/// ⊕ of states: the last row per key, in the order of keys; a key that is gone leaves no trace.
-pub fn merge(parts: &[RecordBatch]) -> Result<Option<RecordBatch>> {
-    let Some(first) = parts.first() else {
-        return Ok(None);
-    };
-    let schema = first.schema();
-    let keys = schema.fields().iter().take_while(|field| field.name().starts_with("key")).count();
-    let fields = schema.fields()[..keys].iter().map(|field| SortField::new(field.data_type().clone())).collect();
-    let converter = RowConverter::new(fields)?;
-    let part_keys: Vec<Option<row::Rows>> = parts
-        .iter()
-        .map(|part| Ok(if keys == 0 { None } else { Some(converter.convert_columns(&part.columns()[..keys])?) }))
-        .collect::<Result<_>>()?;
-    let mut order: Vec<(u32, u32)> = Vec::new();
-    for (number, part) in parts.iter().enumerate() {
-        order.extend((0..part.num_rows()).map(|row| (number as u32, row as u32)));
-    }
-    let key = |(number, row): &(u32, u32)| part_keys[*number as usize].as_ref().map(|rows| rows.row(*row as usize));
-    // The sort is stable: of equal keys the last is the newest. A base is in order already, which makes it cheap.
-    order.sort_by(|one, other| key(one).cmp(&key(other)));
-    let gone: Vec<&BooleanArray> = parts.iter().map(|part| part.column(part.num_columns() - 1).as_boolean()).collect();
-    let last = order.iter().enumerate().filter(|(index, at)| {
-        let newest = order.get(index + 1).is_none_or(|next| key(next) != key(at));
-        newest && !gone[at.0 as usize].value(at.1 as usize)
-    });
-    let last: Vec<(usize, usize)> = last.map(|(_, (number, row))| (*number as usize, *row as usize)).collect();
-    if last.is_empty() {
-        return Ok(None);
-    }
-    drop((order, part_keys));
-    let parts: Vec<&RecordBatch> = parts.iter().collect();
-    Ok(Some(interleave_record_batch(&parts, &last)?))
 }
 
 /// Rows in the order of their keys, equal keys in theirs: what is done in this order finds its way through a large state

@@ -15,8 +15,8 @@ use crate::sliding::{Panes, Sliding, windows};
 use crate::state::{Kept, Key, State, batch, in_order};
 use crate::window::Spans;
 
-/// So many states of the start are merged at once.
-const SEED_ROWS: usize = 128 * 1024;
+/// About so many states are sorted at once when a base is taken.
+const LOAD_ROWS: usize = 256 * 1024;
 
 /// States by key.
 #[derive(Debug)]
@@ -68,30 +68,46 @@ impl Store {
         if aggregation.window.is_some_and(|window| window.shape == Shape::Session) {
             known.iter().try_for_each(|(key, _)| self.state.remove(key))?;
         }
-        let keys = self.keys(&changed)?;
-        let mut values = self.state.values(&changed.columns()[aggregation.keys()..], changed.num_rows())?;
-        let ends = if self.closes { aggregation.ends(&changed)? } else { None };
-        if self.closes && aggregation.sliding().is_some() {
-            aggregation.starts(&changed)?.values().iter().for_each(|pane| self.sliding.touch(*pane));
-        }
-        for row in in_order(&keys) {
-            let row = row as usize;
-            let at = ends.as_ref().filter(|ends| ends.is_valid(row)).map(|ends| ends.value(row));
-            self.state.put(&keys[row], Kept { value: std::mem::take(&mut values[row]), at, marked: false })?;
-        }
+        self.take(aggregation, &changed, |state, rows| {
+            rows.into_iter().try_for_each(|(key, kept)| state.put(&key, kept))
+        })?;
         Ok(changed)
     }
 
-    /// Takes states as of the start, of which none is there yet: those of other keys than before, or of the same ones.
-    pub fn seed(&mut self, aggregation: &Aggregation, states: &[RecordBatch]) -> Result<()> {
-        for states in states {
-            for from in (0..states.num_rows()).step_by(SEED_ROWS) {
-                let part = states.slice(from, SEED_ROWS.min(states.num_rows() - from));
-                self.merge(aggregation, &[part])?;
-                self.state.settle();
+    /// Takes states of keys that are not there yet, each once.
+    pub fn load(&mut self, aggregation: &Aggregation, states: &[RecordBatch]) -> Result<()> {
+        let mut from = 0;
+        while from < states.len() {
+            let (mut to, mut rows) = (from, 0);
+            while to < states.len() && rows < LOAD_ROWS {
+                rows += states[to].num_rows();
+                to += 1;
             }
+            self.take(aggregation, &concat_batches(&aggregation.delta_schema, &states[from..to])?, State::load)?;
+            from = to;
         }
         Ok(())
+    }
+
+    /// Keeps states, in the order of their keys.
+    fn take(
+        &mut self,
+        aggregation: &Aggregation,
+        states: &RecordBatch,
+        keep: impl FnOnce(&mut State, Vec<(Key, Kept)>) -> Result<()>,
+    ) -> Result<()> {
+        let keys = self.keys(states)?;
+        let mut values = self.state.values(&states.columns()[aggregation.keys()..], states.num_rows())?;
+        let ends = if self.closes { aggregation.ends(states)? } else { None };
+        if self.closes && aggregation.sliding().is_some() {
+            aggregation.starts(states)?.values().iter().for_each(|pane| self.sliding.touch(*pane));
+        }
+        let rows = in_order(&keys).into_iter().map(|row| {
+            let row = row as usize;
+            let at = ends.as_ref().filter(|ends| ends.is_valid(row)).map(|ends| ends.value(row));
+            (keys[row].clone(), Kept { value: std::mem::take(&mut values[row]), at, marked: false })
+        });
+        keep(&mut self.state, rows.collect())
     }
 
     /// What the keys of a delta would be merged with.

@@ -1,7 +1,7 @@
 //! The base: what the epochs below the horizon come to. Kappa folds the deltas into it; Lambda computes it anew from
 //! the raw log with the same job. Both publish it the same way, and one reader serves both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::error::{JobError, StoreError};
 use crate::failpoint;
+use crate::fold::FoldLimits;
 use crate::ledger::{Ledger, LedgerError, encode, retry};
 use crate::log::{epochs, from_log};
 use crate::manifest::{Base, BaseBy, BaseCommit, Change, Hole, LogIndex, Manifest, Segment, TableKind};
@@ -61,11 +62,14 @@ pub struct BaseWriter {
     pub board: Board,
     pub clock: Arc<dyn Clock>,
     pub on_progress: Option<OnProgress>,
+    pub limits: FoldLimits,
 }
 
 /// What a recompute has so far.
 #[derive(Default)]
 struct Gathered {
+    /// Tables that the job itself remembers.
+    states: BTreeSet<String>,
     /// Tables that merge, each with parts that are still to be merged.
     merged: BTreeMap<String, Vec<RecordBatch>>,
     /// Rows that are still to be written.
@@ -79,6 +83,7 @@ impl Gathered {
         for (name, delta) in contribution.deltas {
             match self.merged.get_mut(&name) {
                 Some(parts) => parts.extend(delta),
+                None if self.states.contains(&name) => {}
                 None => self.appended.entry(name).or_default().extend(delta),
             }
         }
@@ -155,11 +160,21 @@ impl BaseWriter {
         let mut tables = BTreeMap::new();
         for (name, table) in &manifest.tables {
             let mut segments = table.base.clone();
-            segments.extend(manifest.deltas(name)?.iter().flat_map(|delta| delta.segments.iter().cloned()));
+            let changes: Vec<Segment> =
+                manifest.deltas(name)?.iter().flat_map(|delta| delta.segments.iter().cloned()).collect();
+            if self.kind(manifest, name) == TableKind::State {
+                if !changes.is_empty() {
+                    segments = self.fold_state(name, manifest, generation, segments, changes).await?;
+                }
+                tables.insert(name.clone(), segments);
+                continue;
+            }
+            segments.extend(changes);
             if self.kind(manifest, name).merges() && segments.len() > 1 {
                 let parts = self.read(&segments).await?;
                 let merged = self.merge.merge(name, &parts)?;
-                segments = self.put(name, &manifest.writer, generation, 0, &merged).await?.into_iter().collect();
+                let segment = format!("{generation:010}-{}-0", short(&manifest.writer));
+                segments = self.put(name, &segment, &merged).await?.into_iter().collect();
             }
             tables.insert(name.clone(), segments);
         }
@@ -184,9 +199,10 @@ impl BaseWriter {
                     gathered.merged.insert(name.clone(), self.read(&seed).await?);
                 }
                 TableKind::State => {
-                    let rows = self.read(&seed).await?;
-                    job.restore(name, &rows)?;
-                    gathered.merged.insert(name.clone(), rows);
+                    for segment in &seed {
+                        job.restore(name, &self.read(std::slice::from_ref(segment)).await?)?;
+                    }
+                    gathered.states.insert(name.clone());
                 }
                 TableKind::Append => {
                     gathered.tables.insert(name.clone(), seed);
@@ -250,10 +266,14 @@ impl BaseWriter {
             gathered.take(job.finish(None).await?);
         }
         self.settle(&mut gathered, manifest, generation).await?;
-        let Gathered { merged, mut tables, .. } = gathered;
+        let Gathered { merged, states, mut tables, .. } = gathered;
         for (name, state) in merged {
-            let segment = self.put(&name, &manifest.writer, generation, 0, &state).await?;
-            tables.insert(name, segment.into_iter().collect());
+            let segment = format!("{generation:010}-{}-0", short(&manifest.writer));
+            tables.insert(name.clone(), self.put(&name, &segment, &state).await?.into_iter().collect());
+        }
+        for name in states {
+            let segments = self.remembered(&mut *job, &name, manifest, generation).await?;
+            tables.insert(name, segments);
         }
         Ok(tables)
     }
@@ -266,7 +286,8 @@ impl BaseWriter {
             }
         }
         for (name, rows) in std::mem::take(&mut gathered.appended) {
-            let segment = self.put(&name, &manifest.writer, generation, gathered.part, &rows).await?;
+            let segment = format!("{generation:010}-{}-{}", short(&manifest.writer), gathered.part);
+            let segment = self.put(&name, &segment, &rows).await?;
             gathered.tables.entry(name).or_default().extend(segment);
         }
         gathered.part += 1;
@@ -291,7 +312,7 @@ impl BaseWriter {
         manifest.kinds.get(table).copied().unwrap_or(TableKind::Ledger)
     }
 
-    async fn read(&self, segments: &[Segment]) -> Result<Vec<RecordBatch>, StoreError> {
+    pub(crate) async fn read(&self, segments: &[Segment]) -> Result<Vec<RecordBatch>, StoreError> {
         let mut parts = vec![];
         for segment in segments {
             parts.extend(retry(&*self.clock, || self.segments.read(segment)).await?);
@@ -299,18 +320,16 @@ impl BaseWriter {
         Ok(parts)
     }
 
-    async fn put(
+    pub(crate) async fn put(
         &self,
         table: &str,
-        writer: &str,
-        generation: u64,
-        part: usize,
+        segment: &str,
         batches: &[RecordBatch],
     ) -> Result<Option<Segment>, StoreError> {
         if batches.iter().all(|batch| batch.num_rows() == 0) {
             return Ok(None);
         }
-        let name = format!("tables/{table}/base/{generation:010}-{}-{part}.parquet", short(writer));
+        let name = format!("tables/{table}/base/{segment}.parquet");
         retry(&*self.clock, || self.segments.write(&name, batches)).await.map(Some)
     }
 }

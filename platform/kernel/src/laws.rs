@@ -15,13 +15,14 @@ use tokio::sync::Mutex;
 
 use crate::base::BaseWriter;
 use crate::error::JobError;
+use crate::fold::FoldLimits;
 use crate::ledger::{Ledger, load};
 use crate::manifest::{BaseBy, Manifest, Open, TableKind};
 use crate::memory::{Fault, MemoryClock, MemorySegments, MemorySource, MemoryStore};
 use crate::rows::Rows;
 use crate::serve::{Board, Snapshot};
 use crate::speed::{Settings, Speed, Step};
-use crate::traits::{Contribution, EpochStart, Job, Merge, Segments, Store};
+use crate::traits::{Contribution, EpochStart, Front, Job, Merge, Segments, Store};
 
 const SUMS: &str = "sums";
 const ROWS: &str = "rows";
@@ -104,8 +105,19 @@ impl Job for Sums {
     }
 
     fn restore(&mut self, _: &str, rows: &[RecordBatch]) -> Result<(), JobError> {
-        self.seen = unbatch(rows).into_iter().map(|(key, _)| key).collect();
+        self.seen.extend(unbatch(rows).into_iter().map(|(key, _)| key));
         Ok(())
+    }
+
+    fn remembered(
+        &mut self,
+        _: &str,
+        after: Option<&[u8]>,
+        rows_max: usize,
+    ) -> Result<Option<(RecordBatch, Vec<u8>)>, JobError> {
+        let behind = self.seen.iter().filter(|key| after.is_none_or(|after| key.as_bytes() > after));
+        let rows: Vec<_> = behind.take(rows_max).map(|key| (key.clone(), 1)).collect();
+        Ok(rows.last().map(|(last, _)| (batch(&rows), last.clone().into_bytes())))
     }
 
     fn wakes_at(&self) -> Option<i64> {
@@ -118,6 +130,20 @@ struct MergeSums;
 impl Merge for MergeSums {
     fn merge(&self, _: &str, parts: &[RecordBatch]) -> Result<Vec<RecordBatch>, JobError> {
         Ok(vec![batch(&sums(&unbatch(parts)))])
+    }
+
+    fn front(&self, _: &str, parts: &[RecordBatch], goes_on: &[bool], _: bool) -> Result<Front, JobError> {
+        let parts: Vec<_> = parts.iter().map(|part| unbatch(std::slice::from_ref(part))).collect();
+        let open = parts.iter().zip(goes_on).filter(|(_, goes_on)| **goes_on);
+        let bound = open.filter_map(|(part, _)| part.iter().map(|(key, _)| key).max()).min().cloned();
+        let (mut merged, mut rest) = (BTreeMap::new(), vec![]);
+        for part in parts {
+            let (now, later): (Vec<_>, Vec<_>) =
+                part.into_iter().partition(|(key, _)| bound.as_ref().is_none_or(|bound| key <= bound));
+            merged.extend(now);
+            rest.push(batch(&later));
+        }
+        Ok(Front { merged: vec![batch(&merged.into_iter().collect::<Vec<_>>())], rest })
     }
 }
 
@@ -187,6 +213,7 @@ impl World {
             board: board.clone(),
             clock: self.clock.clone(),
             on_progress: None,
+            limits: FoldLimits { run_bytes: 600, run_segment_bytes: 200, segment_bytes: 300, rows: 2 },
         };
         base.enter(by == BaseBy::Recompute).await.unwrap();
         let source = MemorySource::new(batch(rows), move || epoch.load(std::sync::atomic::Ordering::Relaxed));

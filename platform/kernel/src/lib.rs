@@ -8,6 +8,7 @@ pub mod delivery;
 pub mod error;
 pub mod failed;
 pub mod failpoint;
+pub mod fold;
 pub mod keyed;
 #[cfg(test)]
 mod laws;
@@ -32,6 +33,6 @@ pub use manifest::{Manifest, Segment, TableKind};
 pub use offsets::{Offsets, SourcePlan, SourceState};
 pub use rows::{BadRecord, Rows};
 pub use traits::{
-    Clock, Contribution, EpochOutput, EpochStart, Ingest, Job, Merge, Segments, Sink, SinkReport, Source, Store,
+    Clock, Contribution, EpochOutput, EpochStart, Front, Ingest, Job, Merge, Segments, Sink, SinkReport, Source, Store,
 };
 pub use trigger::{Limit, Take, Trigger};

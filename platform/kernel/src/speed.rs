@@ -306,11 +306,10 @@ impl Speed {
         for name in manifest.state() {
             let deltas = manifest.deltas(name).map_err(|hole| JobError::Bug(hole.to_string()))?;
             let base = manifest.tables.get(name).map_or(&[][..], |table| &table.base);
-            let mut rows = vec![];
             for segment in base.iter().chain(deltas.iter().flat_map(|delta| &delta.segments)) {
-                rows.extend(retry(&*self.clock, || self.segments.read(segment)).await?);
+                let rows = retry(&*self.clock, || self.segments.read(segment)).await?;
+                self.job.restore(name, &rows)?;
             }
-            self.job.restore(name, &rows)?;
         }
         self.memory.restored = true;
         Ok(())

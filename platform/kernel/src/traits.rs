@@ -66,6 +66,14 @@ pub trait Job: Send {
     async fn finish(&mut self, final_before: Option<i64>) -> Result<Contribution, JobError>;
     /// Takes the rows of a [`TableKind::State`] table, oldest first, as they were before the next epoch.
     fn restore(&mut self, table: &str, rows: &[RecordBatch]) -> Result<(), JobError>;
+    /// The rows of such a table as they are now, in the order of their keys: those behind a key, so many at most, and the
+    /// last one's key.
+    fn remembered(
+        &mut self,
+        table: &str,
+        after: Option<&[u8]>,
+        rows_max: usize,
+    ) -> Result<Option<(RecordBatch, Vec<u8>)>, JobError>;
     /// When an epoch has something to do even if no source has, in milliseconds since the Unix epoch.
     fn wakes_at(&self) -> Option<i64>;
 }
@@ -87,6 +95,19 @@ pub trait Merge: Send + Sync {
     /// Merges parts, oldest first, into batches with one row per key. Of a state table they begin with its first:
     /// what was removed leaves no trace.
     fn merge(&self, table: &str, parts: &[RecordBatch]) -> Result<Vec<RecordBatch>, JobError>;
+    /// Merges what is at the front of parts of a state table, oldest first, each in the order of its keys: rows up to
+    /// the least last key of the parts that go on, and all rows where none does. What says that a key was removed stays,
+    /// unless the parts begin with the table's `first`.
+    fn front(&self, table: &str, parts: &[RecordBatch], goes_on: &[bool], first: bool) -> Result<Front, JobError>;
+}
+
+/// What is merged, and what is left. See [`Merge::front`].
+#[derive(Debug, Clone, Default)]
+pub struct Front {
+    /// Rows in the order of their keys.
+    pub merged: Vec<RecordBatch>,
+    /// Of each part the rows that were not merged.
+    pub rest: Vec<RecordBatch>,
 }
 
 /// Where records are handed in from outside (`POST /v1/sources/{name}/records`).

@@ -11,7 +11,7 @@ use crate::diagnostics::Diagnostic;
 use crate::keys::SOURCE_KINDS;
 use crate::model::{
     Backpressure, Delivery, Format, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Restart, Sink,
-    SinkKind, Source, SourceKind, StaticTable, TextFiles, Trigger, Watermark,
+    SinkKind, Source, SourceKind, StateBounds, StaticTable, TextFiles, Trigger, Watermark,
 };
 use crate::source_map::SourceMap;
 use crate::suggest::did_you_mean;
@@ -139,6 +139,13 @@ impl Builder<'_> {
             self.wrong(&restart.path_of("backoff_max"), "`backoff_max` is less than `backoff_min`", None, hint);
         }
         Restart { max_attempts: restart.whole("max_attempts"), backoff_min, backoff_max }
+    }
+
+    /// Where what is remembered is kept.
+    pub(crate) fn state(&mut self, root: &Fields) -> StateBounds {
+        let state = root.fields("state").cloned().unwrap_or_default();
+        let directory = state.text_maybe("directory").map(|directory| self.working.join(directory));
+        StateBounds { memory_bytes: state.whole("memory"), directory }
     }
 
     pub(crate) fn source(&mut self, fields: &Fields) -> Source {

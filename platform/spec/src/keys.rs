@@ -172,6 +172,12 @@ pub(crate) static DEPLOYMENT: Keys = keys(
             Optional,
             "What happens when the query fails while `braid up` runs it.",
         ),
+        key(
+            "state",
+            Group(&keys_run::STATE),
+            Optional,
+            "How much memory what is remembered takes, and where the rest is.",
+        ),
     ],
 );
 

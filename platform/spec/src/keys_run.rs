@@ -1,7 +1,7 @@
 //! The keys that say when a deployment runs, how fast, and how often again.
 
 use crate::keys::Need::{Default, Optional};
-use crate::keys::Shape::{Duration, Flag, Number, Whole};
+use crate::keys::Shape::{Duration, Flag, Number, Size, Text, Whole};
 use crate::keys::{KIND, Keys, SOME_TIME, WHOLE, key, keys};
 
 pub(crate) static BACKPRESSURE: Keys = keys(
@@ -27,6 +27,24 @@ pub(crate) static RESTART: Keys = keys(
         ),
         key("backoff_min", SOME_TIME, Default("1s"), "The wait before the first restart. It doubles with each."),
         key("backoff_max", SOME_TIME, Default("1m"), "The longest wait."),
+    ],
+);
+
+pub(crate) static STATE: Keys = keys(
+    "the state",
+    &[
+        key(
+            "memory",
+            Size { min: 1 << 20 },
+            Default("1GiB"),
+            "Memory for what operators and sinks remember, of all together. What is beyond it goes to the local disk.",
+        ),
+        key(
+            "directory",
+            Text,
+            Optional,
+            "Where on the local disk. A directory for temporary files if it is not given; nothing in it outlives the process.",
+        ),
     ],
 );
 

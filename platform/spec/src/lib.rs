@@ -172,7 +172,7 @@ fn deployment(
         _ => WatermarkPolicy::Min,
     };
     let trigger = builder.trigger(root);
-    let (backpressure, restart) = (builder.backpressure(root), builder.restart(root));
+    let (backpressure, restart, state) = (builder.backpressure(root), builder.restart(root), builder.state(root));
     let Answers { streams, views, sinks, made, moved } = answers;
     made.into_iter().for_each(|(path, text)| source_map.made(path, text));
     moved.into_iter().for_each(|(path, to)| source_map.moved(path, to));
@@ -191,6 +191,7 @@ fn deployment(
         trigger,
         backpressure,
         restart,
+        state,
     })
 }
 

@@ -47,6 +47,17 @@ pub struct Deployment {
     pub backpressure: Option<Backpressure>,
     /// What happens when the query fails.
     pub restart: Restart,
+    /// Where what is remembered is kept.
+    pub state: StateBounds,
+}
+
+/// How much memory what operators and sinks remember takes, and where the rest is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateBounds {
+    /// Bytes of memory, of all together.
+    pub memory_bytes: u64,
+    /// Where on the local disk; absolute. A directory for temporary files if it is not given.
+    pub directory: Option<PathBuf>,
 }
 
 /// The controller of the intake: Spark's names and defaults.

@@ -109,7 +109,7 @@ fn a_seed_is_worth_the_epochs_before_it() {
             deltas.extend(job.finish(None).await.unwrap().deltas.remove("windowed").unwrap());
         }
         let mut output = engine.output("windowed", OutputMode::Append).unwrap();
-        output.seed(&deltas, Some(10_000)).unwrap();
+        output.seed(Seed::Deltas, &deltas, Some(10_000)).unwrap();
         let rows = output.apply(&[], Some(10_000), Some(20_000)).await.unwrap();
         assert_eq!(lines(&rows), ["10000000 | a | 2"]);
         assert_eq!(output.keys(), 1);

@@ -101,7 +101,7 @@ proptest! {
 
                 // One that starts here with what is stored goes on as this one does.
                 let mut restarted = engine.output("w", OutputMode::Append).unwrap();
-                restarted.seed(&states, Some(watermark * 1000)).unwrap();
+                restarted.seed(Seed::Deltas, &states, Some(watermark * 1000)).unwrap();
                 let later = watermark + 13;
                 let rest = restarted.apply(&[], Some(watermark * 1000), Some(later * 1000)).await.unwrap();
                 assert_eq!(sorted(&rest), expected(&all, length, slide, *watermark, later));
