@@ -29,6 +29,8 @@ enum Mode {
     Swapped,
     /// All input at once: cuts must not matter.
     Once,
+    /// Each step under Kappa, with memory for no state.
+    OnDisk,
     /// Refused, with messages.
     Validate,
 }
@@ -47,7 +49,14 @@ fn check(name: &str, mode: Mode) {
     let home = tempfile::tempdir().expect("a temporary directory");
     let (input, output) = (home.path().join("input"), home.path().join("output"));
     std::fs::create_dir_all(&input).expect("a fresh directory");
-    let river = River::new(case.join("deployment.yaml"), home.path())
+    let mut deployment = case.join("deployment.yaml");
+    if mode == Mode::OnDisk {
+        let text = std::fs::read_to_string(root().join(&deployment)).expect("a readable file");
+        deployment = home.path().join("deployment.yaml");
+        let more = format!("\nstate: {{memory: 1KiB, directory: \"{}\"}}\n", home.path().join("state").display());
+        std::fs::write(&deployment, text + &more).expect("a fresh file");
+    }
+    let river = River::new(deployment, home.path())
         .env("CASE", case.display())
         .env("INPUT", input.display())
         .env("OUTPUT", output.display());
@@ -83,6 +92,25 @@ fn check(name: &str, mode: Mode) {
         assert_eq!(code, Some(1), "{name} should have failed:\n{said}");
     }
     compare(name, &expected, &river, &output, &said);
+}
+
+/// What is remembered is the same where none of it is in memory.
+#[test]
+fn cases_with_state_on_disk() {
+    const CASES: [&str; 9] = [
+        "D5-update-state-by-key",
+        "D7-output-modes",
+        "Q3-session-windows",
+        "Q3-windows",
+        "Q4-watermark-and-late-rows",
+        "Q5-drop-duplicates",
+        "Q7-stream-stream-joins",
+        "Q8-transform-with-state",
+        "Q9-chained-aggregates",
+    ];
+    for name in CASES {
+        check(name, Mode::OnDisk);
+    }
 }
 
 fn compare(name: &str, expected: &Path, river: &River, output: &Path, said: &str) {

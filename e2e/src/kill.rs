@@ -187,9 +187,12 @@ fn oracle_rises(files: u64) -> Vec<String> {
 
 /// Kills `run` at random moments until it was running at so many of them, checking after each.
 fn random_kills(layout: &str, seed: u64) {
+    random_kills_of(Bench::new(layout), layout, seed);
+}
+
+fn random_kills_of(mut bench: Bench, layout: &str, seed: u64) {
     let kills = count("BRAID_KILLS", 5);
     let mut random = Random::new(seed);
-    let mut bench = Bench::new(layout);
     bench.drop_files(6);
     let began = Instant::now();
     bench.river.catch_up().ok("the first turn");
@@ -227,6 +230,18 @@ fn random_kills_under_kappa() {
 #[test]
 fn random_kills_under_lambda() {
     random_kills("lambda", 2);
+}
+
+/// With memory for no row: whatever is remembered is on the local disk, which each kill leaves as it is.
+#[test]
+fn random_kills_with_state_on_disk() {
+    for (layout, seed) in [("kappa", 4), ("lambda", 5)] {
+        let mut bench = Bench::new(layout);
+        bench.river = bench.river.env("STATE_MEMORY", "1KiB");
+        let folder = bench.path("output-state");
+        random_kills_of(bench, layout, seed);
+        assert!(!folder.exists() || folder.read_dir().is_ok_and(|mut left| left.next().is_none()), "{folder:?} is left");
+    }
 }
 
 /// The same with a long log and nothing new: what is killed is the recomputation of the base.

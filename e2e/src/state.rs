@@ -1,8 +1,11 @@
-//! `braid state`: what operators remember is what the rows that came left behind.
+//! What operators remember: `braid state` shows what the rows that came left behind, and it may be larger than memory.
+
+use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::braid::River;
+use crate::braid::{River, eventually};
 
 const DEPLOYMENT: &str = "apiVersion: braid/v1
 name: remembered
@@ -68,4 +71,112 @@ fn what_operators_remember_is_read_from_the_store() {
     assert!(!said.status.success() && said.err.contains("the changes of epoch 0 are not kept"), "{}", said.err);
     let said = river.finish("state read", &["nothing", "--store", &river.store]);
     assert!(said.err.contains("there is no state `nothing`; there are once.seen, paid.0-left"), "{}", said.err);
+}
+
+const WIDE: &str = "apiVersion: braid/v1
+name: wide
+layout: kappa
+store: memory://
+sources:
+  events:
+    files: {path: \"${HERE}/input\", max_files_per_trigger: 1}
+    format: {csv: {header: false}}
+    schema: {key: string, at: timestamp}
+    watermark: {event_time: at, delay: 1h}
+streams:
+  once: {from: events, drop_duplicates: {columns: [key]}}
+views:
+  firsts: {sql: \"SELECT count(*) AS n FROM once\"}
+  groups:
+    sql: \"SELECT window(at, '1 hour') AS w, key, count(*) AS n FROM events GROUP BY window(at, '1 hour'), key\"
+sinks:
+  final: {from: groups, output_mode: append, parquet: {path: \"${HERE}/final\"}}
+  out: {from: firsts, output_mode: update, parquet: {path: \"${HERE}/out\"}}
+restart: {backoff_min: 10ms}
+state: {memory: \"${MEMORY}\", directory: \"${HERE}/${DIRECTORY:-state}\"}
+";
+
+/// A deployment in a folder, with so much memory for its states.
+fn wide(home: &Path, memory: &str) -> River {
+    std::fs::create_dir_all(home.join("input")).expect("a directory");
+    std::fs::write(home.join("deployment.yaml"), WIDE).expect("a fresh file");
+    River::new(home.join("deployment.yaml"), home).env("HERE", home.display()).env("MEMORY", memory)
+}
+
+/// One file of keys of `width` characters, moved into place whole.
+fn keys(home: &Path, file: usize, keys: std::ops::Range<usize>, width: usize) {
+    let lines: String =
+        keys.map(|key| format!("{:0width$},2026-01-01T12:00:00Z\n", key.wrapping_mul(0x9E37_79B9) % (1 << 32))).collect();
+    std::fs::write(home.join("next.csv"), lines).expect("a fresh file");
+    std::fs::rename(home.join("next.csv"), home.join(format!("input/{file:03}.csv"))).expect("a moved file");
+}
+
+/// The most memory that a run took, in MiB.
+fn peak(river: &River) -> u64 {
+    let mut child = river.command("run", &["--until", "caught-up"]).spawn().expect("it starts");
+    let mut most = 0;
+    while child.try_wait().expect("a child can be waited for").is_none() {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        most = most.max(kib.unwrap_or(0) / 1024);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(child.wait().expect("it has ended").success());
+    most
+}
+
+/// 48 MB of keys, each in two states: three times that in memory, and hardly any of it within a bound.
+#[test]
+fn what_does_not_fit_into_memory_is_on_disk() {
+    let mut peaks = vec![];
+    for memory in ["8MiB", "1GiB"] {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let river = wide(home.path(), memory);
+        for file in 0..16 {
+            keys(home.path(), file, file * 10_000..(file + 1) * 10_000, 300);
+        }
+        let first = peak(&river);
+        // The same keys again, and one more, after a restart from the base.
+        keys(home.path(), 16, 0..20_001, 300);
+        keys(home.path(), 17, 160_000..160_001, 300);
+        peaks.push((first, peak(&river)));
+        assert_eq!(river.rows("SELECT n FROM firsts"), ["160001"]);
+        assert_eq!(river.rows("SELECT count(*), sum(n), max(n) FROM groups"), ["160001,180002,2"]);
+        let left = std::fs::read_dir(home.path().join("state")).expect("a directory").count();
+        assert_eq!(left, 0, "nothing on disk outlives a process that ends");
+    }
+    eprintln!("MiB at most, and after a restart: {:?} with 8 MiB for states, {:?} with 1 GiB", peaks[0], peaks[1]);
+    assert!(peaks[0].0 + 60 < peaks[1].0, "{peaks:?}");
+}
+
+#[test]
+fn a_directory_for_states_that_takes_no_files_is_refused_at_the_start() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let river = wide(home.path(), "8MiB").env("DIRECTORY", "deployment.yaml");
+    keys(home.path(), 0, 0..10, 8);
+    let said = river.catch_up();
+    assert_eq!(said.status.code(), Some(3), "{}", said.err);
+    assert!(said.err.contains("state.directory: ") && said.err.contains("does not take files"), "{}", said.err);
+}
+
+#[test]
+fn a_local_disk_that_is_lost_is_made_anew_from_the_store() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let river = wide(home.path(), "1KiB");
+    keys(home.path(), 0, 0..3_000, 8);
+    let running = river.up();
+    let firsts = |wanted: &str| {
+        eventually("the keys are counted", || {
+            let said = river.finish("query", &["SELECT n FROM firsts", "--output", "csv"]).out;
+            if said.lines().nth(1) == Some(wanted) { Ok(()) } else { Err(format!("{said}\n{}", running.said())) }
+        });
+    };
+    firsts("3000");
+    std::fs::remove_dir_all(home.path().join("state")).expect("it is there");
+    keys(home.path(), 1, 2_000..9_000, 8);
+    firsts("9000");
+    let said = running.said();
+    assert!(said.contains("the query failed and starts again: state does not fit into `state.memory`"), "{said}");
+    running.stop();
 }

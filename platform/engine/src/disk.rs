@@ -21,6 +21,8 @@ const RUNS_MAX: usize = 4;
 const COMPACTIONS_MAX: usize = 16;
 /// A file that is written in order is about so many times as large as one that was gathered.
 const INGEST_GROWTH: u64 = 4;
+/// A file is not made smaller when it is merged with others.
+const FILE_BYTES_MIN: u64 = 1 << 20;
 /// The longest key that a tree takes, with the time before it.
 const KEY_BYTES_MAX: usize = 65_000;
 /// What a key begins with in a tree, which has no empty keys.
@@ -35,12 +37,16 @@ pub struct OnDisk {
     first: i64,
     /// Behind it there are no rows.
     last: Option<Key>,
-    folder: PathBuf,
     memory: Arc<StateMemory>,
     disk_bytes: u64,
     /// A change was made by half.
     broken: bool,
+    /// Removed when the trees in it are closed.
+    _folder: Folder,
 }
+
+#[derive(Debug)]
+struct Folder(PathBuf);
 
 struct Tree {
     tree: AnyTree,
@@ -97,7 +103,7 @@ impl Tree {
     }
 
     fn compact(&self, unwritten_max: u64) -> TreeResult<()> {
-        let strategy = Arc::new(Leveled::default().with_table_target_size(unwritten_max));
+        let strategy = Arc::new(Leveled::default().with_table_target_size(unwritten_max.max(FILE_BYTES_MIN)));
         for _ in 0..COMPACTIONS_MAX {
             self.tree.compact(strategy.clone(), self.seqno.get())?;
             if self.tree.l0_run_count() < RUNS_MAX {
@@ -113,11 +119,12 @@ impl OnDisk {
     pub fn new(memory: &Arc<StateMemory>) -> Result<Self> {
         let failed = |error: &dyn std::fmt::Display| outside(memory, &error);
         let (folder, cache) = memory.folder().map_err(|error| failed(&error))?;
-        let open = |name: &str| Tree::open(&folder.join(name), cache.clone()).map_err(|error| failed(&plain(error)));
+        let folder = Folder(folder);
+        let open = |name: &str| Tree::open(&folder.0.join(name), cache.clone()).map_err(|error| failed(&plain(error)));
         let (rows, times) = (open("rows")?, open("times")?);
         memory.trees(2);
         let (memory, last) = (memory.clone(), None);
-        Ok(Self { rows, times, first: i64::MAX, last, folder, memory, disk_bytes: 0, broken: false })
+        Ok(Self { rows, times, first: i64::MAX, last, memory, disk_bytes: 0, broken: false, _folder: folder })
     }
 
     pub fn get(&self, key: &[u8]) -> Result<Option<Kept>> {
@@ -281,7 +288,12 @@ impl Drop for OnDisk {
     fn drop(&mut self) {
         self.memory.trees(-2);
         self.memory.on_disk(self.disk_bytes, 0);
-        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
     }
 }
 

@@ -19,9 +19,11 @@ const FOLDER_PREFIX: &str = "braid-state-";
 /// A folder whose file of this name is locked is in use.
 const LOCK: &str = "lock";
 /// The part of the bound that is for blocks that were read.
-const CACHE_PART: u64 = 4;
+const CACHE_PART: u64 = 8;
+/// Not less is kept of what was read.
+const CACHE_BYTES_MIN: u64 = 64 << 10;
 /// The part of the bound for rows that are still to be written. A tree of them takes several times what they count.
-const UNWRITTEN_PART: u64 = 24;
+const UNWRITTEN_PART: u64 = 12;
 /// Not less is gathered before it is written.
 const UNWRITTEN_BYTES_MIN: u64 = 1 << 10;
 /// Not more is gathered before it is written.
@@ -152,7 +154,7 @@ impl StateMemory {
             TryLockError::Error(error) => error,
             TryLockError::WouldBlock => io::Error::other("another process sweeps it up"),
         })?;
-        let cache = Arc::new(Cache::with_capacity_bytes(self.bytes / CACHE_PART));
+        let cache = Arc::new(Cache::with_capacity_bytes((self.bytes / CACHE_PART).max(CACHE_BYTES_MIN)));
         Ok(open.insert(Open { folder, cache, states: 0, _lock: lock }))
     }
 

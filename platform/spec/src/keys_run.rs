@@ -35,7 +35,7 @@ pub(crate) static STATE: Keys = keys(
     &[
         key(
             "memory",
-            Size { min: 1 << 20 },
+            Size { min: 1 },
             Default("1GiB"),
             "Memory for what operators and sinks remember, of all together. What is beyond it goes to the local disk.",
         ),

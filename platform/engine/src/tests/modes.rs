@@ -3,7 +3,7 @@
 use arrow::array::RecordBatch;
 
 use super::{at, batch_of, block_on, engine, lines, sorted, start};
-use crate::{Engine, EngineJob, Output, OutputMode};
+use crate::{Engine, EngineJob, Output, OutputMode, Seed};
 
 const VIEWS: [(&str, &str); 6] = [
     ("stateless", "SELECT name, n FROM events WHERE n > 1"),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{at, batch_of, block_on, engine, lines, sorted, start};
 use crate::groups::MERGED_ROWS;
-use crate::{Engine, OutputMode};
+use crate::{Engine, OutputMode, Seed};
 
 /// A row: its key, its second, its number.
 type Row = (u8, i64, i64);
