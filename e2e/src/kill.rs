@@ -240,7 +240,10 @@ fn random_kills_with_state_on_disk() {
         bench.river = bench.river.env("STATE_MEMORY", "1KiB");
         let folder = bench.path("output-state");
         random_kills_of(bench, layout, seed);
-        assert!(!folder.exists() || folder.read_dir().is_ok_and(|mut left| left.next().is_none()), "{folder:?} is left");
+        assert!(
+            !folder.exists() || folder.read_dir().is_ok_and(|mut left| left.next().is_none()),
+            "{folder:?} is left"
+        );
     }
 }
 

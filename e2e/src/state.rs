@@ -105,8 +105,9 @@ fn wide(home: &Path, memory: &str) -> River {
 
 /// One file of keys of `width` characters, moved into place whole.
 fn keys(home: &Path, file: usize, keys: std::ops::Range<usize>, width: usize) {
-    let lines: String =
-        keys.map(|key| format!("{:0width$},2026-01-01T12:00:00Z\n", key.wrapping_mul(0x9E37_79B9) % (1 << 32))).collect();
+    let lines: String = keys
+        .map(|key| format!("{:0width$},2026-01-01T12:00:00Z\n", key.wrapping_mul(0x9E37_79B9) % (1 << 32)))
+        .collect();
     std::fs::write(home.join("next.csv"), lines).expect("a fresh file");
     std::fs::rename(home.join("next.csv"), home.join(format!("input/{file:03}.csv"))).expect("a moved file");
 }

@@ -170,6 +170,14 @@ impl Merge for Engine {
         Ok(if merged.num_rows() == 0 { Vec::new() } else { vec![merged] })
     }
 
+    fn split(&self, table: &str, rows: &RecordBatch, parts: usize) -> Result<Vec<RecordBatch>, JobError> {
+        let keyed = self.shared.views.get(table).and_then(|view| view.keyed.as_ref());
+        let Some(keyed) = keyed else {
+            return Err(JobError::Bug(format!("`{table}` is no keyed view")));
+        };
+        keyed.aggregation.split(rows, parts).map_err(|error| job_error(table, &error))
+    }
+
     fn front(&self, table: &str, parts: &[RecordBatch], goes_on: &[bool], first: bool) -> Result<Front, JobError> {
         state_merge::front(parts, goes_on, first).map_err(|error| job_error(table, &error))
     }

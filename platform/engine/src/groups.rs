@@ -8,8 +8,9 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, RecordBatch, RecordBatchOptions, UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::{SortColumn, lexsort_to_indices, take};
+use arrow::compute::{SortColumn, lexsort_to_indices, take, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
+use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::common::{Result, exec_err, internal_err};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
@@ -21,6 +22,9 @@ use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use crate::leaf::nullable;
 use crate::session;
 use crate::window::Spans;
+
+/// Makes the hashes by which states are split others than those of group tables: a table of one part is then no long chain.
+const SPLIT_SEED: u64 = 0x5EED;
 
 /// A window among the group keys: its key column holds starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -163,6 +167,22 @@ impl Aggregation {
             Shape::Spans(spans) => instants(states, window.index)?.unary(|pane| spans.last_end(pane)),
             Shape::Session => instants(states, states.num_columns() - 1)?,
         }))
+    }
+
+    /// States in so many parts: those of a key are in the same, also those of sessions that may become one.
+    pub fn split(&self, states: &RecordBatch, parts: usize) -> Result<Vec<RecordBatch>> {
+        let session = self.window.filter(|window| window.shape == Shape::Session).map(|window| window.index);
+        let keys: Vec<ArrayRef> =
+            (0..self.keys()).filter(|key| Some(*key) != session).map(|key| states.column(key).clone()).collect();
+        let mut hashes = vec![0; states.num_rows()];
+        if !keys.is_empty() {
+            create_hashes(&keys, &RandomState::with_seed(SPLIT_SEED), &mut hashes)?;
+        }
+        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); parts];
+        for (row, hash) in hashes.iter().enumerate() {
+            rows[(hash % parts as u64) as usize].push(row as u32);
+        }
+        rows.into_iter().map(|rows| Ok(take_record_batch(states, &UInt32Array::from(rows))?)).collect()
     }
 
     /// What merged states answer: one row per key, and one row in all where there are no keys.

@@ -162,19 +162,17 @@ impl BaseWriter {
             let mut segments = table.base.clone();
             let changes: Vec<Segment> =
                 manifest.deltas(name)?.iter().flat_map(|delta| delta.segments.iter().cloned()).collect();
+            let changed = !changes.is_empty();
             if self.kind(manifest, name) == TableKind::State {
-                if !changes.is_empty() {
+                if changed {
                     segments = self.fold_state(name, manifest, generation, segments, changes).await?;
                 }
                 tables.insert(name.clone(), segments);
                 continue;
             }
             segments.extend(changes);
-            if self.kind(manifest, name).merges() && segments.len() > 1 {
-                let parts = self.read(&segments).await?;
-                let merged = self.merge.merge(name, &parts)?;
-                let segment = format!("{generation:010}-{}-0", short(&manifest.writer));
-                segments = self.put(name, &segment, &merged).await?.into_iter().collect();
+            if self.kind(manifest, name) == TableKind::Keyed && changed && segments.len() > 1 {
+                segments = self.fold_keyed(name, manifest, generation, &segments).await?;
             }
             tables.insert(name.clone(), segments);
         }

@@ -1,6 +1,6 @@
-//! The fold of what operators remember, whose size is not that of memory: a merge of runs in the order of their keys,
-//! of which a little is read at a time. The base is such a run; changes since are sorted into some, as large as memory
-//! allows.
+//! The fold of tables whose size is not that of memory. What operators remember is in the order of its keys: a merge of
+//! runs, of which a little is read at a time. The base is such a run; changes since are sorted into some, as large as
+//! memory allows. Views are in no order: they are put into parts by key, and one part is merged after the other.
 
 use std::collections::VecDeque;
 use std::slice::from_ref;
@@ -23,11 +23,22 @@ pub struct FoldLimits {
     pub segment_bytes: usize,
     /// Rows of a run that are merged at once.
     pub rows: usize,
+    /// Rows of a keyed table that are merged at once; more are put into parts first.
+    pub keyed_rows: u64,
 }
+
+/// Not less of a part is gathered before it is written.
+const PART_BYTES_MIN: usize = 64 << 10;
 
 impl Default for FoldLimits {
     fn default() -> Self {
-        Self { run_bytes: 32 << 20, run_segment_bytes: 2 << 20, segment_bytes: 32 << 20, rows: 8 * 1024 }
+        Self {
+            run_bytes: 32 << 20,
+            run_segment_bytes: 2 << 20,
+            segment_bytes: 32 << 20,
+            rows: 8 * 1024,
+            keyed_rows: 1 << 20,
+        }
     }
 }
 
@@ -152,6 +163,42 @@ impl BaseWriter {
                 output.push(rows, bytes).await?;
             }
         }
+    }
+
+    /// A keyed table's base and changes, merged: all at once, or a part of the keys after the other.
+    pub(crate) async fn fold_keyed(
+        &self,
+        table: &str,
+        manifest: &Manifest,
+        generation: u64,
+        segments: &[Segment],
+    ) -> Result<Vec<Segment>, BaseError> {
+        let name = format!("{generation:010}-{}", short(&manifest.writer));
+        let rows: u64 = segments.iter().map(|segment| segment.rows).sum();
+        let count = usize::try_from(rows.div_ceil(self.limits.keyed_rows)).unwrap_or(usize::MAX).max(1);
+        if count == 1 {
+            let merged = self.merge.merge(table, &self.read(segments).await?)?;
+            return Ok(self.put(table, &format!("{name}-0"), &merged).await?.into_iter().collect());
+        }
+        let bytes_max = (self.limits.run_bytes / count).max(PART_BYTES_MIN);
+        let part = |number| Output::new(self, table, format!("{name}-part{number}"), bytes_max);
+        let mut parts: Vec<Output<'_>> = (0..count).map(part).collect();
+        for segment in segments {
+            for rows in self.read(from_ref(segment)).await? {
+                for (part, rows) in parts.iter_mut().zip(self.merge.split(table, &rows, count)?) {
+                    if rows.num_rows() > 0 {
+                        let bytes = size(from_ref(&rows));
+                        part.push(rows, bytes).await?;
+                    }
+                }
+            }
+        }
+        let mut written = vec![];
+        for (number, part) in parts.into_iter().enumerate() {
+            let merged = self.merge.merge(table, &self.read(&part.end().await?).await?)?;
+            written.extend(self.put(table, &format!("{name}-{number}"), &merged).await?);
+        }
+        Ok(written)
     }
 
     /// What a job remembers now, as a base.

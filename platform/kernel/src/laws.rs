@@ -132,6 +132,14 @@ impl Merge for MergeSums {
         Ok(vec![batch(&sums(&unbatch(parts)))])
     }
 
+    fn split(&self, _: &str, rows: &RecordBatch, parts: usize) -> Result<Vec<RecordBatch>, JobError> {
+        let mut split = vec![vec![]; parts];
+        for row in unbatch(std::slice::from_ref(rows)) {
+            split[row.0.bytes().map(usize::from).sum::<usize>() % parts].push(row);
+        }
+        Ok(split.iter().map(|rows| batch(rows)).collect())
+    }
+
     fn front(&self, _: &str, parts: &[RecordBatch], goes_on: &[bool], _: bool) -> Result<Front, JobError> {
         let parts: Vec<_> = parts.iter().map(|part| unbatch(std::slice::from_ref(part))).collect();
         let open = parts.iter().zip(goes_on).filter(|(_, goes_on)| **goes_on);
@@ -213,7 +221,7 @@ impl World {
             board: board.clone(),
             clock: self.clock.clone(),
             on_progress: None,
-            limits: FoldLimits { run_bytes: 600, run_segment_bytes: 200, segment_bytes: 300, rows: 2 },
+            limits: FoldLimits { run_bytes: 600, run_segment_bytes: 200, segment_bytes: 300, rows: 2, keyed_rows: 3 },
         };
         base.enter(by == BaseBy::Recompute).await.unwrap();
         let source = MemorySource::new(batch(rows), move || epoch.load(std::sync::atomic::Ordering::Relaxed));

@@ -65,13 +65,6 @@ pub enum TableKind {
     Ledger,
 }
 
-impl TableKind {
-    /// Whether ⊕ needs keys.
-    pub fn merges(self) -> bool {
-        matches!(self, Self::Keyed | Self::State)
-    }
-}
-
 /// The published base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {

@@ -95,6 +95,8 @@ pub trait Merge: Send + Sync {
     /// Merges parts, oldest first, into batches with one row per key. Of a state table they begin with its first:
     /// what was removed leaves no trace.
     fn merge(&self, table: &str, parts: &[RecordBatch]) -> Result<Vec<RecordBatch>, JobError>;
+    /// Rows of a keyed table in so many parts, so that those that are merged with each other are in the same.
+    fn split(&self, table: &str, rows: &RecordBatch, parts: usize) -> Result<Vec<RecordBatch>, JobError>;
     /// Merges what is at the front of parts of a state table, oldest first, each in the order of its keys: rows up to
     /// the least last key of the parts that go on, and all rows where none does. What says that a key was removed stays,
     /// unless the parts begin with the table's `first`.

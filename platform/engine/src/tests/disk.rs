@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use proptest::prelude::*;
 
 use crate::memory::StateMemory;
 use crate::state::{Kept, Key, State};
+use crate::state_merge;
 
 /// Memory in which no row has a place, and where the rows go.
 pub fn nowhere() -> (Arc<StateMemory>, tempfile::TempDir) {
@@ -147,6 +149,62 @@ proptest! {
         }
         let left = memory.usage();
         prop_assert_eq!((left.rows, left.disk_bytes), (0, 0));
+    }
+}
+
+/// The deltas of epochs.
+fn deltas(steps: &[Step]) -> Vec<RecordBatch> {
+    let (mut state, mut deltas) = (state(), vec![]);
+    for (epoch, step) in steps.iter().enumerate() {
+        state.begin(epoch as u64).unwrap();
+        match step {
+            Step::Put { name, numbers, value, at, marked } => {
+                let count = numbers.clone().count();
+                let value: ArrayRef = Arc::new(Int64Array::from(vec![*value; count]));
+                let values = state.values(&[value], count).unwrap();
+                let keys = state.keys(&columns(NAMES[*name as usize], numbers.clone()), count).unwrap();
+                for (key, value) in keys.iter().zip(values) {
+                    state.put(key, Kept { value, at: *at, marked: *marked }).unwrap();
+                }
+            }
+            _ => drop(state.expire(epoch as i64).unwrap()),
+        }
+        deltas.extend(state.delta().unwrap());
+    }
+    deltas
+}
+
+/// Merges as a base does that reads a few rows of each part at a time.
+fn by_fronts(parts: &[RecordBatch], rows: usize) -> Vec<RecordBatch> {
+    let (mut at, mut merged) = (vec![0; parts.len()], vec![]);
+    loop {
+        let open: Vec<usize> = (0..parts.len()).filter(|part| at[*part] < parts[*part].num_rows()).collect();
+        if open.is_empty() {
+            return merged;
+        }
+        let piece = |part: usize| parts[part].slice(at[part], rows.min(parts[part].num_rows() - at[part]));
+        let goes_on: Vec<bool> = open.iter().map(|part| at[*part] + rows < parts[*part].num_rows()).collect();
+        let pieces: Vec<RecordBatch> = open.iter().map(|part| piece(*part)).collect();
+        let front = state_merge::front(&pieces, &goes_on, true).unwrap();
+        merged.extend(front.merged);
+        for ((part, piece), rest) in open.iter().zip(&pieces).zip(front.rest) {
+            at[*part] += piece.num_rows() - rest.num_rows();
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_merge_by_fronts_is_the_merge(steps in steps(), rows in 1usize..30, cut in 0usize..40) {
+        let deltas = deltas(&steps);
+        let Some(first) = deltas.first() else { return Ok(()) };
+        let together = |parts: &[RecordBatch]| concat_batches(&first.schema(), parts).unwrap();
+        let merged = together(&Vec::from_iter(state_merge::merge(&deltas).unwrap()));
+        prop_assert_eq!(&together(&by_fronts(&deltas, rows)), &merged);
+        // Changes that were sorted among themselves first say what was removed.
+        let (old, new) = deltas.split_at(cut.min(deltas.len()));
+        let new = state_merge::front(new, &vec![false; new.len()], false).unwrap().merged;
+        prop_assert_eq!(&together(&by_fronts(&[old, &new].concat(), rows)), &merged);
     }
 }
 
