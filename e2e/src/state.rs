@@ -93,6 +93,7 @@ sinks:
   final: {from: groups, output_mode: append, parquet: {path: \"${HERE}/final\"}}
   out: {from: firsts, output_mode: update, parquet: {path: \"${HERE}/out\"}}
 restart: {backoff_min: 10ms}
+serving: {http: \"127.0.0.1:0\"}
 state: {memory: \"${MEMORY}\", directory: \"${HERE}/${DIRECTORY:-state}\"}
 ";
 
@@ -166,7 +167,8 @@ fn a_local_disk_that_is_lost_is_made_anew_from_the_store() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let river = wide(home.path(), "256KiB");
     keys(home.path(), 0, 0..3_000, 8);
-    let running = river.up();
+    let mut running = river.up();
+    let address = running.address();
     let firsts = |wanted: &str| {
         eventually("the keys are counted", || {
             let said = river.finish("query", &["SELECT n FROM firsts", "--output", "csv"]).out;
@@ -174,6 +176,9 @@ fn a_local_disk_that_is_lost_is_made_anew_from_the_store() {
         });
     };
     firsts("3000");
+    let metrics = crate::http::get(&address, "/metrics").body;
+    let on_disk = metrics.lines().find_map(|line| line.strip_prefix("braid_state_disk_bytes{deployment=\"wide\"} "));
+    assert!(on_disk.is_some_and(|bytes| bytes.parse::<u64>().is_ok_and(|bytes| bytes > 10_000)), "{metrics}");
     std::fs::remove_dir_all(home.path().join("state")).expect("it is there");
     keys(home.path(), 1, 2_000..9_000, 8);
     firsts("9000");

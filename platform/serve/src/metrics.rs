@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use braid_engine::StateUsage;
 use braid_kernel::Manifest;
 use braid_kernel::progress::Progress;
 
@@ -61,6 +62,7 @@ pub async fn metrics(State(app): Shared) -> Response {
     layers(&mut page, &snapshot.manifest, last.as_ref());
     sources(&mut page, &snapshot.manifest);
     views(&mut page, &snapshot.manifest);
+    remembered(&mut page, app.state.reader.engine().memory().usage());
     requests(&mut page, &app.counts);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.text).into_response()
 }
@@ -124,6 +126,15 @@ fn layers(page: &mut Page, manifest: &Manifest, last: Option<&Progress>) {
         );
         page.value(speed, watermark as f64 / 1e3);
     }
+}
+
+fn remembered(page: &mut Page, usage: StateUsage) {
+    page.family("braid_state_rows", "gauge", "Keys that operators, sinks and answers remember.");
+    page.value(&[], usage.rows);
+    page.family("braid_state_memory_bytes", "gauge", "Memory that they take, of state.memory.");
+    page.value(&[], usage.memory_bytes);
+    page.family("braid_state_disk_bytes", "gauge", "What they take on the local disk.");
+    page.value(&[], usage.disk_bytes);
 }
 
 fn sources(page: &mut Page, manifest: &Manifest) {
