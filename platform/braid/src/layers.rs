@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::clock::SystemClock;
 use crate::failure::Failure;
 use crate::job::DeploymentJob;
-use crate::outlet::Outlet;
+use crate::outlet::{Outlet, Taker};
 use crate::prepare::{Prepared, output_mode};
 use crate::restarts;
 
@@ -287,6 +287,10 @@ async fn outlet(
             }
         }
         output.seed(Seed::Deltas, &rows, manifest.watermark).map_err(Failure::runtime)?;
+    }
+    if let Some(taker) = prepared.takers.get(name) {
+        let to = Box::new(Taker::new(taker.clone(), manifest.history.clone()));
+        return Ok((Outlet::new(sink.from.clone(), output, to), None));
     }
     let writer = format!("{}-{name}", prepared.deployment.name);
     let to =

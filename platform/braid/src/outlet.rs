@@ -1,9 +1,10 @@
-//! A query's way out: the view's deltas, by output mode, into a sink.
+//! A query's way out: the view's deltas, by output mode, into a sink or a plugin.
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use braid_engine::Output;
 use braid_kernel::{EpochOutput, Sink, SinkError, SinkReport};
+use braid_wasm_host::SinkPlugin;
 
 /// One entry under `sinks:`.
 pub struct Outlet {
@@ -37,5 +38,27 @@ impl Sink for Outlet {
         let rows = self.last.as_ref().map_or(&[][..], |(_, rows)| rows);
         self.to.write(epoch, rows).await?;
         Ok(SinkReport { rows: rows.iter().map(|batch| batch.num_rows() as u64).sum() })
+    }
+}
+
+/// A plugin that takes rows away.
+pub struct Taker {
+    plugin: SinkPlugin,
+    history: String,
+}
+
+impl Taker {
+    /// Its epochs are those of `history` ([`braid_kernel::Manifest::history`]).
+    pub fn new(plugin: SinkPlugin, history: String) -> Self {
+        Self { plugin, history }
+    }
+}
+
+#[async_trait]
+impl braid_connect::Output for Taker {
+    async fn write(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
+        let (plugin, history, rows) = (self.plugin.clone(), self.history.clone(), rows.to_vec());
+        let written = tokio::task::spawn_blocking(move || plugin.write(&history, epoch, &rows)).await;
+        written.unwrap_or_else(|error| Err(SinkError::Fatal(format!("bug: a sink's thread ended: {error}"))))
     }
 }

@@ -9,9 +9,9 @@ use braid_engine::{
     TransformWithState,
 };
 use braid_kernel::keyed::KeyedCode;
-use braid_spec::model::{self, Deployment, SinkKind, TextFiles};
+use braid_spec::model::{self, Delivery, Deployment, SinkKind, TextFiles};
 use braid_spec::{Diagnostics, LoadOptions, SourceMap};
-use braid_wasm_host::Plugin;
+use braid_wasm_host::{Plugin, PluginError, SinkPlugin};
 
 use crate::cli::{Output, Target};
 use crate::failure::Failure;
@@ -23,6 +23,8 @@ pub struct Prepared {
     pub engine: Engine,
     pub plugins: BTreeMap<String, Plugin>,
     pub inputs: BTreeMap<String, Input>,
+    /// The sinks that are plugins.
+    pub takers: BTreeMap<String, SinkPlugin>,
 }
 
 /// Reads and checks a deployment. Static tables are read too: their rows are part of the plans.
@@ -34,7 +36,7 @@ pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failur
         ..LoadOptions::default()
     };
     let loaded = braid_spec::load(&target.deployment, &options).map_err(|mistakes| render(&mistakes, output))?;
-    let deployment = loaded.deployment;
+    let mut deployment = loaded.deployment;
     let mut mistakes = Diagnostics::default();
     let plugins = load_plugins(&deployment, &loaded.source_map, &mut mistakes);
     let inputs = inputs(&deployment, &plugins, &loaded.source_map, &mut mistakes);
@@ -72,10 +74,11 @@ pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failur
             mistakes.list.push(loaded.source_map.diagnostic(&format!("sinks.{name}.text"), None, message, Some(hint)));
         }
     }
+    let takers = takers(&mut deployment, &engine, &plugins, &loaded.source_map, &mut mistakes);
     if !mistakes.list.is_empty() {
         return Err(render(&mistakes, output));
     }
-    Ok(Prepared { deployment, engine, plugins, inputs })
+    Ok(Prepared { deployment, engine, plugins, inputs, takers })
 }
 
 fn render(mistakes: &Diagnostics, output: Output) -> Failure {
@@ -99,17 +102,59 @@ pub fn output_mode(mode: model::OutputMode) -> OutputMode {
 fn load_plugins(deployment: &Deployment, map: &SourceMap, mistakes: &mut Diagnostics) -> BTreeMap<String, Plugin> {
     let mut plugins = BTreeMap::new();
     for (name, plugin) in &deployment.plugins {
-        match Plugin::load(name, &plugin.component, plugin.limits, None) {
+        match Plugin::load(name, &plugin.component, plugin.limits, &plugin.grants, None) {
             Ok(loaded) => {
                 plugins.insert(name.clone(), loaded);
             }
             Err(error) => {
-                let path = format!("plugins.{name}.component");
+                let key = if matches!(error, PluginError::NeedlessGrant { .. }) { "grants" } else { "component" };
+                let path = format!("plugins.{name}.{key}");
                 mistakes.list.push(map.diagnostic(&path, None, error.to_string(), None));
             }
         }
     }
     plugins
+}
+
+/// The sinks that are plugins, each asked for what it promises.
+fn takers(
+    deployment: &mut Deployment,
+    engine: &Engine,
+    plugins: &BTreeMap<String, Plugin>,
+    map: &SourceMap,
+    mistakes: &mut Diagnostics,
+) -> BTreeMap<String, SinkPlugin> {
+    let mut takers = BTreeMap::new();
+    for (name, sink) in &mut deployment.sinks {
+        let SinkKind::Plugin { plugin, options } = &sink.to else { continue };
+        let (Some(loaded), Some(view)) = (plugins.get(plugin), engine.views().get(&sink.from)) else { continue };
+        let mut wrong = |path: String, message: String, hint: &str| {
+            let hint = (!hint.is_empty()).then(|| hint.to_owned());
+            mistakes.list.push(map.diagnostic(&path, None, message, hint));
+        };
+        let on_error = format!("plugins.{plugin}.on_error");
+        if map.has(&on_error) {
+            let message = format!("`{plugin}` takes rows away, and a row on which it fails cannot be left out");
+            wrong(on_error, message, "take `on_error` out: the epoch is tried again");
+        }
+        match loaded.sink(name, options, &view.schema, sink.output_mode) {
+            Ok(taker) => {
+                let written = map.has(&format!("sinks.{name}.delivery"));
+                if sink.delivery == Delivery::ExactlyOnce && !taker.is_idempotent() {
+                    if written {
+                        let message =
+                            format!("`{plugin}` does not promise that an epoch that comes again has the effect of one");
+                        let hint = "write `at_least_once`, leave it out, or have the plugin promise it";
+                        wrong(format!("sinks.{name}.delivery"), message, hint);
+                    }
+                    sink.delivery = Delivery::AtLeastOnce;
+                }
+                takers.insert(name.clone(), taker);
+            }
+            Err(error) => wrong(format!("sinks.{name}.plugin"), error.to_string(), ""),
+        }
+    }
+    takers
 }
 
 /// Everything that SQL can read from: sources as they are, and streams as their plugins leave them.

@@ -203,6 +203,7 @@ pub fn plan(prepared: &Prepared, seen: &Seen, output: Output) -> Result<String, 
             }
             SinkKind::Kafka { topic, .. } => format!("kafka {topic}"),
             SinkKind::Memory => "memory".into(),
+            SinkKind::Plugin { plugin, .. } => format!("the plugin {plugin}"),
         };
         text.push_str(&format!("  {name:<20} {:?} of {} to {to}\n", sink.output_mode, sink.from));
     }

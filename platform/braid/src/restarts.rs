@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use braid_kernel::{Manifest, TableKind, ledger};
-use braid_spec::model::{Deployment, SourceKind, Start};
+use braid_spec::model::{Deployment, SinkKind, SourceKind, Start};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -136,6 +136,7 @@ pub const RULES: &[Rule] = &[
     ),
     Rule("tables.*.refresh", Any, Taken, "holds from the start on"),
     Rule("plugins.*.limits", Changed, Taken, "holds for batches from now on"),
+    Rule("plugins.*.grants", Any, Taken, "holds for requests from now on"),
     Rule("plugins.*.on_error", Changed, Taken, "holds for records from now on"),
     Rule("streams.*.from", Any, Refused, "views that read it were made of the other rows"),
     Rule("streams.*.apply", Any, Refused, "views that read it were made by the other plugins, or other bytes of them"),
@@ -244,6 +245,10 @@ pub fn describe(prepared: &Prepared) -> BTreeMap<String, String> {
     for (name, plugin) in &deployment.plugins {
         put(format!("plugins.{name}.limits"), digest(&format!("{:?}", plugin.limits)));
         put(format!("plugins.{name}.on_error"), format!("{:?}", plugin.on_error));
+        if !plugin.grants.http.is_empty() {
+            let private = if plugin.grants.private_addresses { ", private addresses too" } else { "" };
+            put(format!("plugins.{name}.grants"), format!("{}{private}", plugin.grants.http.join(", ")));
+        }
     }
     let read = streams_read(prepared);
     for stream in deployment.streams.iter().filter(|stream| read.contains(&stream.name)) {
@@ -267,7 +272,11 @@ pub fn describe(prepared: &Prepared) -> BTreeMap<String, String> {
         put(format!("sinks.{name}.from"), sink.from.clone());
         put(format!("sinks.{name}.output_mode"), format!("{:?}", sink.output_mode));
         put(format!("sinks.{name}.delivery"), format!("{:?}", sink.delivery));
-        put(format!("sinks.{name}.to"), digest(&format!("{:?}", sink.to)));
+        let bytes = match &sink.to {
+            SinkKind::Plugin { plugin, .. } => prepared.plugins.get(plugin).map_or("", |plugin| plugin.digest()),
+            _ => "",
+        };
+        put(format!("sinks.{name}.to"), digest(&format!("{:?}{bytes}", sink.to)));
     }
     all
 }

@@ -143,5 +143,6 @@ pub fn sink(
             let sink = kafka_sink::open(name, history, brokers, topic, client, delivery)?;
             Ok(OpenSink { output: Box::new(sink), memory: None })
         }
+        SinkKind::Plugin { .. } => Err(SinkError::Fatal("bug: user code is run elsewhere".into())),
     }
 }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use url::Url;
+
 use crate::build_format::Home;
 use crate::diagnostics::Diagnostic;
 use crate::keys::SOURCE_KINDS;
 use crate::model::{
-    Backpressure, Delivery, Format, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits, Restart, Sink,
-    SinkKind, Source, SourceKind, StateBounds, StaticTable, TextFiles, Trigger, Watermark,
+    Backpressure, Delivery, Format, Grants, HttpLimits, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits,
+    Restart, Sink, SinkKind, Source, SourceKind, StateBounds, StaticTable, TextFiles, Trigger, Watermark,
 };
 use crate::source_map::SourceMap;
 use crate::suggest::did_you_mean;
@@ -257,13 +259,39 @@ impl Builder<'_> {
                 output_bytes: limits.whole("output"),
                 stack_bytes: limits.whole("stack"),
                 module_bytes: limits.whole("module"),
+                http: HttpLimits {
+                    requests: limits.whole("http_requests"),
+                    time: limits.duration("http_time"),
+                    wait: limits.duration("http_wait"),
+                    request_bytes: limits.whole("http_request"),
+                    response_bytes: limits.whole("http_response"),
+                },
             },
+            grants: self.grants(fields),
             on_error: match fields.text("on_error").as_str() {
                 "fail" => OnPluginError::Fail,
                 "skip" => OnPluginError::Skip,
                 _ => OnPluginError::DeadLetter,
             },
         }
+    }
+
+    fn grants(&mut self, fields: &Fields) -> Grants {
+        let Some(grants) = fields.fields("grants") else { return Grants::default() };
+        let path = grants.path_of("http");
+        let mut http = Vec::new();
+        for (number, written) in grants.list("http").iter().enumerate() {
+            match origin(written) {
+                Ok(origin) => http.push(origin),
+                Err(hint) => {
+                    let expected =
+                        Some("an origin such as `https://api.example.com` or `http://127.0.0.1:9000`".into());
+                    self.wrong(&format!("{path}[{number}]"), "this is no origin that can be granted", expected, hint);
+                }
+            }
+        }
+        self.no_repeats(&http, &path, "the origin");
+        Grants { http, private_addresses: grants.flag("private_addresses") }
     }
 
     pub(crate) fn sink(&mut self, fields: &Fields) -> Sink {
@@ -277,9 +305,16 @@ impl Builder<'_> {
         } else if fields.has("kafka") {
             let kafka = part("kafka");
             SinkKind::Kafka { brokers: self.brokers(&kafka), topic: kafka.text("topic"), client: self.client(&kafka) }
+        } else if fields.has("plugin") {
+            SinkKind::Plugin { plugin: fields.text("plugin"), options: fields.pairs("options") }
         } else {
             SinkKind::Memory
         };
+        if fields.has("options") && !fields.has("plugin") {
+            let mistake = self.map.at_key(&fields.path_of("options"), "only a sink with a plugin has `options`");
+            let hint = "write them below its kind, such as `console: {num_rows: 5}`";
+            self.mistakes.push(mistake.hint(Some(hint)));
+        }
         let delivery = match fields.text_maybe("delivery").as_deref() {
             Some("at_least_once") => Delivery::AtLeastOnce,
             Some("at_most_once") => Delivery::AtMostOnce,
@@ -305,6 +340,22 @@ impl Builder<'_> {
                 self.wrong(&format!("{path}[{number}]"), message, None, Some("remove it".to_owned()));
             }
         }
+    }
+}
+
+/// An origin as URLs serialize it; or what to write, if anything.
+fn origin(written: &str) -> Result<String, Option<String>> {
+    let url = match Url::parse(written) {
+        Ok(url) => url,
+        Err(_) if !written.contains("://") => return Err(Some(format!("write `https://{written}`"))),
+        Err(_) => return Err(None),
+    };
+    let origin = url.origin().ascii_serialization();
+    match url.scheme() {
+        "http" | "https" if written.contains('*') => Err(Some("write each origin out: `*` stands for nothing".into())),
+        "http" | "https" if url.as_str().trim_end_matches('/') == origin => Ok(origin),
+        "http" | "https" => Err(Some(format!("write `{origin}`: an origin is scheme, host and port only"))),
+        _ => Err(None),
     }
 }
 

@@ -42,12 +42,15 @@ impl Builder<'_> {
         self.mistakes.extend(found);
     }
 
-    /// Notes sinks of what is no view.
+    /// Notes sinks of what is no view, and by what is no plugin.
     pub(crate) fn sinks(&mut self, root: &Fields) {
-        let views = Known::of(root, &["views"]);
+        let (views, plugins) = (Known::of(root, &["views"]), Known::of(root, &["plugins"]));
         for (_, sink) in root.named("sinks") {
             if let Some(from) = sink.text_maybe("from") {
                 self.refer(root, &views, "view", &from, &sink.path_of("from"));
+            }
+            if let Some(plugin) = sink.text_maybe("plugin") {
+                self.refer(root, &plugins, "plugin", &plugin, &sink.path_of("plugin"));
             }
         }
     }

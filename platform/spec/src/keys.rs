@@ -424,6 +424,7 @@ static PLUGIN: Keys = keys(
     &[
         key("component", Text, Must, "The component's file, relative to this one or to the working directory."),
         key("limits", Group(&LIMITS), Optional, "What it may use up."),
+        key("grants", Group(&GRANTS), Optional, "What it may reach; nothing if it is not given. For plugins of sinks."),
         key(
             "on_error",
             Word(&["fail", "skip", "dead_letter"]),
@@ -441,6 +442,29 @@ static LIMITS: Keys = keys(
         key("output", SOME_BYTES, Default("64MiB"), "Bytes it may return for one batch."),
         key("stack", SOME_BYTES, Default("512KiB"), "Stack."),
         key("module", SOME_BYTES, Default("8MiB"), "The size of its file."),
+        key("http_requests", WHOLE, Default("1000"), "Requests in one epoch, where `grants` allow some."),
+        key("http_time", SOME_TIME, Default("10s"), "Time for one request, with its answer."),
+        key("http_wait", SOME_TIME, Default("1m"), "Time that all requests of one epoch may take."),
+        key("http_request", SOME_BYTES, Default("8MiB"), "The body of a request."),
+        key("http_response", SOME_BYTES, Default("1MiB"), "The body of an answer."),
+    ],
+);
+
+static GRANTS: Keys = keys(
+    "a plugin's grants",
+    &[
+        key(
+            "http",
+            Many,
+            Optional,
+            "Origins that it may send requests to, such as `https://api.example.com` or `http://127.0.0.1:9000`.",
+        ),
+        key(
+            "private_addresses",
+            Flag,
+            Default("false"),
+            "Whether names among them may stand for addresses of this machine and of private networks.",
+        ),
     ],
 );
 

@@ -42,8 +42,10 @@ pub(crate) static SINK: Keys = Keys {
             "A Kafka topic. A row becomes a JSON value, or its columns `key` and `value` are taken.",
         ),
         key("memory", Group(&MEMORY), Optional, "Kept in memory and queryable under the sink's name."),
+        key("plugin", Text, Optional, "A plugin that takes the rows of each epoch away."),
+        key("options", Pairs, Optional, "For the plugin: text, numbers, true or false."),
     ],
-    one_of: &["console", "parquet", "text", "kafka", "memory"],
+    one_of: &["console", "parquet", "text", "kafka", "memory", "plugin"],
     choice: KIND,
     dotted: false,
 };

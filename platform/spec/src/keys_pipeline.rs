@@ -1,7 +1,7 @@
 //! The steps of a pipeline: Spark's operators of DStreams, in snake case.
 
 use crate::keys::Need::{Default, Must, Optional};
-use crate::keys::Shape::{Condition, Expressions, Group, OneOrMany, Text, Word};
+use crate::keys::Shape::{Condition, Expressions, Group, OneOrMany, Pairs, Text, Word};
 use crate::keys::{Key, Keys, SOME_TIME, TRANSFORM_WITH_STATE, WHOLE, key, keys};
 
 /// A step. It is a map with one of these keys, or that word alone.
@@ -59,6 +59,7 @@ pub(crate) static STEP: Keys = Keys {
             Optional,
             "An output: a directory of text an epoch, written exactly once.",
         ),
+        key("foreach_rdd", Group(&FOREACH_RDD), Optional, "An output: handed to a plugin, epoch by epoch."),
     ],
     one_of: &[
         "from",
@@ -82,13 +83,14 @@ pub(crate) static STEP: Keys = Keys {
         "reduce_by_key_and_window",
         "pprint",
         "save_as_text_files",
+        "foreach_rdd",
     ],
     choice: "operation",
     dotted: false,
 };
 
 /// Steps that are outputs: they stand last.
-pub(crate) const OUTPUTS: &[&str] = &["pprint", "save_as_text_files"];
+pub(crate) const OUTPUTS: &[&str] = &["pprint", "save_as_text_files", "foreach_rdd"];
 
 const AS: Key = key("as", Text, Default("count"), "The column with the number.");
 const KEY: Key = key("key", OneOrMany, Must, "The column, or columns, by which rows are one.");
@@ -149,6 +151,15 @@ static SAVE: Keys = keys(
     &[
         key("prefix", Text, Must, "What a directory's path begins with; `-` and the epoch's number follow."),
         key("suffix", Text, Optional, "What it ends with, after a dot."),
+        MODE,
+    ],
+);
+
+static FOREACH_RDD: Keys = keys(
+    "a foreach_rdd",
+    &[
+        key("plugin", Text, Must, "The plugin."),
+        key("options", Pairs, Optional, "For the plugin: text, numbers, true or false."),
         MODE,
     ],
 );

@@ -318,6 +318,8 @@ pub struct Plugin {
     pub component: PathBuf,
     /// What it may use up.
     pub limits: PluginLimits,
+    /// What it may reach.
+    pub grants: Grants,
     /// What happens to a record on which it fails.
     pub on_error: OnPluginError,
 }
@@ -335,6 +337,32 @@ pub struct PluginLimits {
     pub stack_bytes: u64,
     /// The component file's size, in bytes.
     pub module_bytes: u64,
+    /// For its requests, where it may make some.
+    pub http: HttpLimits,
+}
+
+/// What a plugin's requests may use up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Requests in one epoch.
+    pub requests: u64,
+    /// Time for one.
+    pub time: Duration,
+    /// Time that all of one epoch may wait.
+    pub wait: Duration,
+    /// Bytes of one request's body.
+    pub request_bytes: u64,
+    /// Bytes of one answer's body.
+    pub response_bytes: u64,
+}
+
+/// What a plugin may reach beside its rows: nothing, unless it is named.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Origins, `https://host` or `http://host:port`, as URLs serialize them.
+    pub http: Vec<String>,
+    /// Whether names among them may stand for addresses of private networks.
+    pub private_addresses: bool,
 }
 
 /// What happens to a record on which a plugin fails.

@@ -182,7 +182,9 @@ impl<'a, 'b> Pipeline<'a, 'b> {
                 }
             }
             ("map_with_state" | "update_state_by_key", Value::Fields(fields)) => self.keyed(fields, path, answers),
-            ("pprint" | "save_as_text_files", Value::Fields(fields)) => self.output(name, fields, answers),
+            ("pprint" | "save_as_text_files" | "foreach_rdd", Value::Fields(fields)) => {
+                self.output(name, fields, answers)
+            }
             (_, Value::NamedWords(columns)) => self.columns(columns, path),
             (_, Value::Text(condition)) => self.filter(condition, path),
             (_, Value::List(names)) => self.union(names, path, answers),
@@ -258,6 +260,14 @@ impl<'a, 'b> Pipeline<'a, 'b> {
         self.output = Some(name);
         let to = match name {
             "pprint" => SinkKind::Pprint { rows_max: usize::try_from(fields.whole("num")).unwrap_or(usize::MAX) },
+            "foreach_rdd" => {
+                let plugin = fields.text("plugin");
+                if !fields.is_bad("plugin") {
+                    let known = Known::of(self.root, &["plugins"]);
+                    self.builder.refer(self.root, &known, "plugin", &plugin, &fields.path_of("plugin"));
+                }
+                SinkKind::Plugin { plugin, options: fields.pairs("options") }
+            }
             _ => SinkKind::Text(TextFiles::PerEpoch {
                 prefix: fields.text("prefix"),
                 suffix: fields.text_maybe("suffix"),
@@ -276,6 +286,9 @@ impl<'a, 'b> Pipeline<'a, 'b> {
                 format!("`{sink}` is the name of this output, and of something else"),
                 "rename that",
             );
+        }
+        if name == "foreach_rdd" {
+            answers.moved.push((format!("sinks.{sink}.plugin"), fields.path_of("plugin")));
         }
         answers.moved.push((format!("sinks.{sink}"), fields.path_of("output_mode")));
         let delivery = to.delivery().unwrap_or(Delivery::AtLeastOnce);

@@ -220,7 +220,8 @@ impl SourceMap {
         Some((line, before.chars().rev().take_while(|c| *c != '\n').count() as u64 + 1))
     }
 
-    pub(crate) fn has(&self, path: &str) -> bool {
+    /// Whether the file itself has a key or value there.
+    pub fn has(&self, path: &str) -> bool {
         self.places.contains_key(path)
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder};
-use braid_spec::model::PluginLimits;
+use braid_spec::model::{Grants, HttpLimits, PluginLimits};
 use braid_wasm_host::Plugin;
 
 const ROWS: usize = 8192;
@@ -19,12 +19,19 @@ const LIMITS: PluginLimits = PluginLimits {
     output_bytes: 16 << 20,
     stack_bytes: 1 << 20,
     module_bytes: 1 << 20,
+    http: HttpLimits {
+        requests: 10,
+        time: Duration::from_secs(5),
+        wait: Duration::from_secs(20),
+        request_bytes: 1 << 20,
+        response_bytes: 1 << 10,
+    },
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/anonymise/anonymise.wasm");
     let began = thread_time();
-    let plugin = Plugin::load("anonymise", &path, LIMITS, None)?;
+    let plugin = Plugin::load("anonymise", &path, LIMITS, &Grants::default(), None)?;
     println!("load (without the compiler's thread): {:?}", thread_time() - began);
     let batch = batch()?;
     let mut applier = plugin.applier(batch.schema_ref())?;

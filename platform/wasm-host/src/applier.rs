@@ -133,8 +133,11 @@ fn attempt_in(
     };
     let began = thread_time();
     let output = guest.work(mould, (input,))?;
-    lift(output, schema)
-        .map_err(|reason| Failure { reason: format!("apply: {reason}"), spent: thread_time().saturating_sub(began) })
+    lift(output, schema).map_err(|reason| Failure {
+        reason: format!("apply: {reason}"),
+        spent: thread_time().saturating_sub(began),
+        broke: true,
+    })
 }
 
 fn names(schema: &SchemaRef) -> String {

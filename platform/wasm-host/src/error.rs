@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use braid_wire::HTTP;
 use thiserror::Error;
 
 /// Why a plugin cannot be used. None of these gets better by trying again.
@@ -26,8 +27,19 @@ pub enum PluginError {
     #[error("plugin `{plugin}` was not compiled within {time_max:?}")]
     CompileTime { plugin: String, time_max: Duration },
     /// It wants something from outside.
-    #[error("plugin `{plugin}` imports `{import}`, which was not granted: a transform may import nothing")]
+    #[error(
+        "plugin `{plugin}` imports `{import}`, which cannot be granted: a sink may import `{HTTP}`, others nothing"
+    )]
     Import { plugin: String, import: String },
+    /// It wants to reach something, and nothing was granted.
+    #[error(
+        "plugin `{plugin}` sends requests, and was granted none: say to whom, such as \
+         `grants: {{http: [\"https://api.example.com\"]}}`"
+    )]
+    Grant { plugin: String },
+    /// It reaches nothing.
+    #[error("plugin `{plugin}` sends no requests: take its `grants` out")]
+    NeedlessGrant { plugin: String },
     /// It does not speak our contract, or another version of it.
     #[error("plugin `{plugin}` exports {found}; this host speaks {expected}")]
     World { plugin: String, found: String, expected: String },
@@ -35,7 +47,9 @@ pub enum PluginError {
     #[error("plugin `{plugin}` {what}")]
     Place { plugin: String, what: &'static str },
     /// A column's type cannot cross the boundary.
-    #[error("plugin `{plugin}`: column `{column}` has type {data_type}, which plugins cannot be given")]
+    #[error(
+        "plugin `{plugin}`: column `{column}` has type {data_type}, which plugins cannot be given: select its fields, or its `to_json`"
+    )]
     Type { plugin: String, column: String, data_type: String },
     /// It refused the input's schema, or failed when asked for the output's.
     #[error("plugin `{plugin}`: {reason}")]

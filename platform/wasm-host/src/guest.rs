@@ -1,12 +1,14 @@
 //! One instance of a plugin: called under its limits, and worthless after its first failure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use braid_spec::model::PluginLimits;
-use braid_wire::{Contract, KEYED, TRANSFORM};
+use braid_wire::{Contract, KEYED, SINK, TRANSFORM};
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Func, InstancePre, Lift, Lower};
 use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline, WasmBacktrace};
 
+use crate::http::{Outside, Request, Response, Session};
 use crate::limits::{Limiter, Ticker, thread_time};
 
 /// How much of a guest's own error is kept.
@@ -18,21 +20,42 @@ pub const STACK_BYTES_MAX: u64 = 1024 * 1024;
 /// Crates whose functions only say that something failed, not where in the plugin.
 const NOT_THE_PLUGIN: [&str; 7] = ["core::", "std::", "alloc::", "dlmalloc", "__rustc", "__rust_", "__rdl_"];
 
+const NOT_GRANTED: &str = "no request was granted";
+
 /// What an instance carries.
 pub(crate) struct Data {
     limiter: Limiter,
     /// The thread's processor time at which the guest is stopped.
     deadline: Duration,
     timed_out: bool,
+    /// Where it may reach something.
+    session: Option<Session>,
+}
+
+impl Data {
+    /// Whether a request would be allowed.
+    pub(crate) fn granted(&mut self, url: &str) -> Result<(), String> {
+        self.session.as_ref().ok_or(NOT_GRANTED)?.granted(url)
+    }
+
+    /// Sends a guest's request. What that takes is not the guest's time.
+    pub(crate) fn send(&mut self, request: Request) -> Result<Response, String> {
+        let began = thread_time();
+        let answer = self.session.as_mut().ok_or(NOT_GRANTED)?.send(request);
+        self.deadline += thread_time().saturating_sub(began);
+        answer
+    }
 }
 
 /// What instances are made from.
 pub(crate) struct Mould {
     pub(crate) pre: InstancePre<Data>,
     pub(crate) world: World,
-    pub(crate) describe: ComponentExportIndex,
-    pub(crate) work: ComponentExportIndex,
+    /// Those of [`World::functions`].
+    pub(crate) functions: Vec<ComponentExportIndex>,
     pub(crate) limits: PluginLimits,
+    /// Where it may reach something.
+    pub(crate) outside: Option<Arc<Outside>>,
     pub(crate) ticker: Ticker,
 }
 
@@ -43,25 +66,33 @@ pub(crate) enum World {
     Transform,
     /// The same, with a memory for each key.
     Keyed,
+    /// Rows that are taken away.
+    Sink,
 }
 
 impl World {
-    pub(crate) const ALL: [Self; 2] = [Self::Transform, Self::Keyed];
+    pub(crate) const ALL: [Self; 3] = [Self::Transform, Self::Keyed, Self::Sink];
 
     /// What a plugin of this world exports.
     pub(crate) fn contract(self) -> Contract {
         match self {
             Self::Transform => TRANSFORM,
             Self::Keyed => KEYED,
+            Self::Sink => SINK,
         }
     }
 
-    /// The function that works; the other is `describe`.
-    pub(crate) fn work(self) -> &'static str {
+    /// What is called: first what describes, then what works.
+    pub(crate) fn functions(self) -> &'static [&'static str] {
         match self {
-            Self::Transform => "apply",
-            Self::Keyed => "run",
+            Self::Transform => &["describe", "apply"],
+            Self::Keyed => &["describe", "run"],
+            Self::Sink => &["describe", "process", "open", "close"],
         }
+    }
+
+    fn work(self) -> &'static str {
+        self.functions()[1]
     }
 }
 
@@ -72,13 +103,14 @@ pub(crate) struct Failure {
     pub(crate) reason: String,
     /// Processor time spent on it.
     pub(crate) spent: Duration,
+    /// It trapped or passed a limit, and is worth nothing any more; otherwise it said so itself.
+    pub(crate) broke: bool,
 }
 
 /// An instance and its memory.
 pub(crate) struct Guest {
     store: Store<Data>,
-    describe: Func,
-    work: Func,
+    functions: Vec<Func>,
 }
 
 impl Guest {
@@ -88,6 +120,7 @@ impl Guest {
             limiter: Limiter::new(mould.limits.memory_bytes),
             deadline: began + mould.limits.time,
             timed_out: false,
+            session: mould.outside.clone().map(Session::new),
         };
         let mut store = Store::new(mould.pre.engine(), data);
         store.limiter(|data| &mut data.limiter);
@@ -99,17 +132,28 @@ impl Guest {
             mould.pre.instantiate(&mut store)
         };
         let found = started.and_then(|instance| {
-            let mut function = |index, name: &str| {
-                let found = instance.get_func(&mut store, index);
+            let functions = mould.functions.iter().zip(mould.world.functions()).map(|(index, name)| {
+                let found = instance.get_func(&mut store, *index);
                 found.ok_or_else(|| wasmtime::Error::msg(format!("`{name}` is no function")))
-            };
-            let describe = function(mould.describe, "describe")?;
-            Ok((describe, function(mould.work, mould.world.work())?))
+            });
+            functions.collect::<Result<Vec<_>, _>>()
         });
         match found {
-            Ok((describe, work)) => Ok(Self { store, describe, work }),
+            Ok(functions) => Ok(Self { store, functions }),
             Err(error) => Err(failure("start", &error, store.data(), mould.limits, began)),
         }
+    }
+
+    /// An epoch is written: its requests may be sent.
+    pub(crate) fn may_send(&mut self) {
+        if let Some(session) = &mut self.store.data_mut().session {
+            session.may_send = true;
+        }
+    }
+
+    /// What the guest asked for and must not have.
+    pub(crate) fn refused(&self) -> Option<String> {
+        self.store.data().session.as_ref()?.refused.clone()
     }
 
     pub(crate) fn describe<I, O>(&mut self, mould: &Mould, input: I) -> Result<O, Failure>
@@ -117,7 +161,7 @@ impl Guest {
         I: ComponentNamedList + Lower,
         O: Lift,
     {
-        self.call("describe", self.describe, mould, input)
+        self.call("describe", mould, input)
     }
 
     pub(crate) fn work<I, O>(&mut self, mould: &Mould, input: I) -> Result<O, Failure>
@@ -125,16 +169,21 @@ impl Guest {
         I: ComponentNamedList + Lower,
         O: Lift,
     {
-        self.call(mould.world.work(), self.work, mould, input)
+        self.call(mould.world.work(), mould, input)
     }
 
-    /// Calls one of the two functions: both return a result whose error is text.
-    fn call<I, O>(&mut self, name: &str, function: Func, mould: &Mould, input: I) -> Result<O, Failure>
+    /// Calls a function of the plugin's world: all return a result whose error is text.
+    pub(crate) fn call<I, O>(&mut self, name: &str, mould: &Mould, input: I) -> Result<O, Failure>
     where
         I: ComponentNamedList + Lower,
         O: Lift,
     {
         let began = thread_time();
+        let place = mould.world.functions().iter().position(|function| *function == name);
+        let Some(function) = place.map(|place| self.functions[place]) else {
+            let reason = format!("bug: there is no function `{name}`");
+            return Err(Failure { reason, spent: Duration::ZERO, broke: true });
+        };
         self.store.data_mut().deadline = began + mould.limits.time;
         self.store.set_epoch_deadline(1);
         let outcome = {
@@ -151,6 +200,7 @@ impl Guest {
                     reason => shortened(reason),
                 },
                 spent: thread_time().saturating_sub(began),
+                broke: false,
             }),
             Err(error) => Err(failure(name, &error, self.store.data(), mould.limits, began)),
         }
@@ -190,7 +240,7 @@ fn failure(function: &str, error: &wasmtime::Error, data: &Data, limits: PluginL
         Some(place) => format!("{function}: {what} (in {place})"),
         None => format!("{function}: {what}"),
     };
-    Failure { reason: shortened(&reason), spent: thread_time().saturating_sub(began) }
+    Failure { reason: shortened(&reason), spent: thread_time().saturating_sub(began), broke: true }
 }
 
 /// The innermost function of the plugin's own, by name.

@@ -4,19 +4,22 @@
 //! one instance at a time; a trap, a limit or a wrong answer costs the instance and the record at fault, nothing else.
 //!
 //! What does not get in or out: a plugin imports nothing (no clock, no randomness, no files, no network), so it can only
-//! compute; what it returns is checked before an Arrow array is made of it.
+//! compute; what it returns is checked before an Arrow array is made of it. A [`SinkPlugin`] may have the host send
+//! requests to the origins that the deployment grants, and to no others.
 
 mod applier;
 mod boundary;
 mod compile;
 mod error;
 mod guest;
+mod http;
 mod keyed;
 mod lift;
 mod limits;
 mod lower;
 mod parts;
 mod plugin;
+mod sink;
 
 pub use applier::{Applied, Applier};
 pub use braid_kernel::keyed::FailedRow;
@@ -29,3 +32,4 @@ pub use lift::COLUMNS_MAX;
 pub use limits::TICK;
 pub use parts::FAILED_TRIES_TIME_FACTOR;
 pub use plugin::Plugin;
+pub use sink::SinkPlugin;

@@ -1,5 +1,6 @@
 //! A plugin that was read, checked and compiled.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -7,20 +8,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use braid_spec::model::PluginLimits;
-use braid_wire::Type;
-use wasmtime::Engine;
+use braid_spec::model::{Grants, OutputMode, PluginLimits};
+use braid_wire::{HTTP, Type};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, StoreContextMut};
 
 use crate::applier::Applier;
 use crate::boundary::{WireField, WireSchema, from_arrow};
 use crate::compile::{compile, digest, engine};
 use crate::error::PluginError;
-use crate::guest::{Guest, Mould, STACK_BYTES_MAX, World};
+use crate::guest::{Data, Guest, Mould, STACK_BYTES_MAX, World};
+use crate::http::{Outside, Request};
 use crate::keyed::KeyedPlugin;
 use crate::lift::lift_schema;
 use crate::limits::Ticker;
+use crate::sink::SinkPlugin;
 
 /// The least stack with which a program can do anything.
 const STACK_BYTES_MIN: u64 = 16 * 1024;
@@ -42,7 +45,13 @@ struct Inner {
 impl Plugin {
     /// Reads a component from a file. `cache` is a directory of Braid's own for compiled code: nothing in it may come
     /// from a user.
-    pub fn load(name: &str, path: &Path, limits: PluginLimits, cache: Option<&Path>) -> Result<Self, PluginError> {
+    pub fn load(
+        name: &str,
+        path: &Path,
+        limits: PluginLimits,
+        grants: &Grants,
+        cache: Option<&Path>,
+    ) -> Result<Self, PluginError> {
         let unreadable = |error: std::io::Error| PluginError::File {
             plugin: name.into(),
             path: path.display().to_string(),
@@ -57,7 +66,7 @@ impl Plugin {
             bounded.read_to_end(&mut bytes).map_err(unreadable)?;
         }
         check_size(name, length.max(bytes.len() as u64), limits)?;
-        Self::from_bytes(name, &bytes, limits, cache)
+        Self::from_bytes(name, &bytes, limits, grants, cache)
     }
 
     /// Takes a component's bytes. `cache` as for [`Self::load`].
@@ -65,6 +74,7 @@ impl Plugin {
         name: &str,
         bytes: &[u8],
         limits: PluginLimits,
+        grants: &Grants,
         cache: Option<&Path>,
     ) -> Result<Self, PluginError> {
         check_size(name, bytes.len() as u64, limits)?;
@@ -79,7 +89,7 @@ impl Plugin {
         let engine = engine(usize::try_from(limits.stack_bytes).unwrap_or(usize::MAX))
             .map_err(|error| wrong(error.to_string()))?;
         let component = compile(&engine, name, bytes, cache)?;
-        let mould = mould(name, &engine, &component, limits)?;
+        let mould = mould(name, &engine, &component, limits, grants)?;
         Ok(Self(Arc::new(Inner { name: name.into(), digest: digest(bytes), mould })))
     }
 
@@ -115,18 +125,30 @@ impl Plugin {
         KeyedPlugin::describe(self, input, keys, initial)
     }
 
+    /// Asks a plugin that takes rows away whether the sink `name` can be had with these options, for rows of these columns that
+    /// come by `mode`.
+    pub fn sink(
+        &self,
+        name: &str,
+        options: &BTreeMap<String, String>,
+        input: &SchemaRef,
+        mode: OutputMode,
+    ) -> Result<SinkPlugin, PluginError> {
+        self.must_be(World::Sink)?;
+        SinkPlugin::describe(self, name, options.clone(), input, mode)
+    }
+
     fn must_be(&self, world: World) -> Result<(), PluginError> {
-        match (self.0.mould.world, world) {
-            (World::Keyed, World::Transform) => Err(PluginError::Place {
-                plugin: self.0.name.clone(),
-                what: "keeps state: it stands in `transform_with_state`, not in `apply`",
-            }),
-            (World::Transform, World::Keyed) => Err(PluginError::Place {
-                plugin: self.0.name.clone(),
-                what: "keeps no state: it stands in `apply`, not in `transform_with_state`",
-            }),
-            _ => Ok(()),
-        }
+        let what = match (self.0.mould.world, world) {
+            (World::Keyed, World::Transform) => "keeps state: it stands in `transform_with_state`, not in `apply`",
+            (World::Keyed, World::Sink) => "keeps state: it stands in `transform_with_state`, not in a sink",
+            (World::Transform, World::Keyed) => "keeps no state: it stands in `apply`, not in `transform_with_state`",
+            (World::Transform, World::Sink) => "gives rows out: it stands in `apply`, not in a sink",
+            (World::Sink, World::Transform) => "takes rows away: it stands in a sink, not in `apply`",
+            (World::Sink, World::Keyed) => "takes rows away: it stands in a sink, not in `transform_with_state`",
+            _ => return Ok(()),
+        };
+        Err(PluginError::Place { plugin: self.0.name.clone(), what })
     }
 
     pub(crate) fn refused(&self, reason: String) -> PluginError {
@@ -185,16 +207,29 @@ fn check_header(plugin: &str, bytes: &[u8]) -> Result<(), PluginError> {
     Err(PluginError::NotAComponent { plugin: plugin.into(), reason: reason.into() })
 }
 
-/// Proves that the component imports nothing and speaks our contract.
-fn mould(name: &str, engine: &Engine, component: &Component, limits: PluginLimits) -> Result<Mould, PluginError> {
+/// Proves that the component imports nothing that was not granted, and speaks our contract.
+fn mould(
+    name: &str,
+    engine: &Engine,
+    component: &Component,
+    limits: PluginLimits,
+    grants: &Grants,
+) -> Result<Mould, PluginError> {
     let component_type = component.component_type();
-    if let Some((import, _)) = component_type.imports(engine).next() {
-        return Err(PluginError::Import { plugin: name.into(), import: import.into() });
-    }
     let exports: Vec<String> = component_type.exports(engine).map(|(export, _)| format!("`{export}`")).collect();
-    let spoken = World::ALL.map(|world| format!("`{}`", world.contract()));
-    let other = |found: String| PluginError::World { plugin: name.into(), found, expected: spoken.join(" and ") };
     let found = World::ALL.into_iter().find(|world| exports.contains(&format!("`{}`", world.contract())));
+    let imports: Vec<&str> = component_type.imports(engine).map(|(import, _)| import).collect();
+    let asks = imports.contains(&HTTP) && found == Some(World::Sink);
+    if let Some(import) = imports.iter().find(|import| !asks || **import != HTTP) {
+        return Err(PluginError::Import { plugin: name.into(), import: (*import).into() });
+    }
+    match (asks, grants.http.is_empty()) {
+        (true, true) => return Err(PluginError::Grant { plugin: name.into() }),
+        (false, false) => return Err(PluginError::NeedlessGrant { plugin: name.into() }),
+        _ => {}
+    }
+    let spoken = World::ALL.map(|world| format!("`{}`", world.contract()));
+    let other = |found: String| PluginError::World { plugin: name.into(), found, expected: spoken.join(", ") };
     let Some(world) = found else {
         return Err(other(match exports.as_slice() {
             [] => "nothing".into(),
@@ -203,17 +238,38 @@ fn mould(name: &str, engine: &Engine, component: &Component, limits: PluginLimit
     };
     let expected = world.contract().to_string();
     let (_, interface) = component.get_export(None, &expected).ok_or_else(|| other("nothing".into()))?;
-    let function = |name: &str| match component.get_export(Some(&interface), name) {
+    let functions = world.functions().iter().map(|name| match component.get_export(Some(&interface), name) {
         Some((ComponentItem::ComponentFunc(_), index)) => Ok(index),
         _ => Err(other(format!("`{expected}` without the function `{name}`"))),
-    };
+    });
+    let functions = functions.collect::<Result<Vec<_>, _>>()?;
     let failed = |reason: String| PluginError::Compile { plugin: name.into(), reason };
+    let mut linker = Linker::new(engine);
+    let outside = match asks {
+        true => {
+            link(&mut linker).map_err(|error| failed(format!("{error:#}")))?;
+            let outside = Outside::new(name, grants, limits.http);
+            Some(Arc::new(outside.map_err(|reason| failed(format!("the host's client: {reason}")))?))
+        }
+        false => None,
+    };
     Ok(Mould {
         world,
-        describe: function("describe")?,
-        work: function(world.work())?,
-        pre: Linker::new(engine).instantiate_pre(component).map_err(|error| failed(format!("{error:#}")))?,
+        functions,
+        pre: linker.instantiate_pre(component).map_err(|error| failed(format!("{error:#}")))?,
         limits,
+        outside,
         ticker: Ticker::start(engine.clone()).map_err(|error| failed(error.to_string()))?,
+    })
+}
+
+/// What a sink may import.
+fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
+    let mut http = linker.instance(HTTP)?;
+    http.func_wrap("granted", |mut store: StoreContextMut<'_, Data>, (url,): (String,)| {
+        Ok((store.data_mut().granted(&url),))
+    })?;
+    http.func_wrap("send", |mut store: StoreContextMut<'_, Data>, (request,): (Request,)| {
+        Ok((store.data_mut().send(request),))
     })
 }

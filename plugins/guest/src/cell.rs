@@ -179,8 +179,15 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    pub(crate) fn new(batch: &'a Batch, row: usize) -> Self {
+    /// A batch's row, from 0.
+    pub fn new(batch: &'a Batch, row: usize) -> Self {
         Self { batch, row }
+    }
+
+    /// Its columns in order: name, type and value.
+    pub fn cells(&self) -> impl Iterator<Item = (&'a str, Type, Cell<'a>)> + use<'a> {
+        let Self { batch, row } = *self;
+        batch.columns.iter().map(move |column| (&*column.name, column.data_type, Cell::read(batch.rows, column, row)))
     }
 
     /// Whatever stands in a column.
@@ -261,9 +268,7 @@ impl CellBuilder {
         let cells = match data_type {
             Type::Boolean => Cells::Boolean(Vec::new()),
             Type::Int32 | Type::Date32 => Cells::Int32(FixedBuilder::with_capacity(0)),
-            Type::Int64 | Type::TimestampMillis | Type::TimestampMicros => {
-                Cells::Int64(FixedBuilder::with_capacity(0))
-            }
+            Type::Int64 | Type::TimestampMillis | Type::TimestampMicros => Cells::Int64(FixedBuilder::with_capacity(0)),
             Type::Float32 => Cells::Float32(FixedBuilder::with_capacity(0)),
             Type::Float64 => Cells::Float64(FixedBuilder::with_capacity(0)),
             Type::Decimal128 { .. } => Cells::Decimal128(FixedBuilder::with_capacity(0)),

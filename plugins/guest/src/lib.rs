@@ -27,6 +27,9 @@
 mod batch;
 mod build;
 mod cell;
+pub mod http;
+pub mod json;
+mod sink;
 mod stateful;
 mod states;
 mod view;
@@ -38,9 +41,8 @@ pub use batch::{Batch, Column, Field, Schema};
 pub use braid_wire::Type;
 pub use build::{FixedBuilder, VarBuilder};
 pub use cell::{Cell, Kept, Row};
-pub use stateful::{
-    Changes, Context, Entries, Kind, Outcome, Program, State, Stateful, Turn, Variable, What, run,
-};
+pub use sink::{EachRow, Epoch, Foreach, OutputMode, Promise, Setting, Sink};
+pub use stateful::{Changes, Context, Entries, Kind, Outcome, Program, State, Stateful, Turn, Variable, What, run};
 pub use states::{ListState, MapState, ValueState};
 pub use view::{Bits, Fixed, Value, Var};
 
@@ -61,7 +63,7 @@ macro_rules! transform {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::worlds::transform::Component<$transform>;
-            $crate::worlds::transform::export_transform!(Exported with_types_in $crate::worlds::transform);
+    $crate::worlds::transform::export_transform!(Exported with_types_in $crate::worlds::transform);
         };
     };
 }
@@ -74,7 +76,28 @@ macro_rules! stateful {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::worlds::keyed::Component<$stateful>;
-            $crate::worlds::keyed::export_stateful!(Exported with_types_in $crate::worlds::keyed);
+    $crate::worlds::keyed::export_stateful!(Exported with_types_in $crate::worlds::keyed);
         };
+    };
+}
+
+/// Makes a [`Sink`] the plugin's one export. Outside WebAssembly it only checks that it is one.
+#[macro_export]
+macro_rules! sink {
+    ($sink:ty) => {
+        const _: fn(&$crate::Setting) -> Result<$crate::Promise, String> = <$sink as $crate::Sink>::describe;
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Exported = $crate::worlds::sink::Component<$sink>;
+    $crate::worlds::sink::export_sink!(Exported with_types_in $crate::worlds::sink);
+        };
+    };
+}
+
+/// Makes a [`Foreach`] the plugin's one export. Outside WebAssembly it only checks that it is one.
+#[macro_export]
+macro_rules! foreach {
+    ($foreach:ty) => {
+        $crate::sink!($crate::EachRow<$foreach>);
     };
 }

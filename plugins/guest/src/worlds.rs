@@ -3,10 +3,11 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use crate::sink::{Epoch, OutputMode, Promise, Setting, Sink};
 use crate::stateful::{self, Changes, Entries, Kind, Outcome, Program, Stateful, Turn, Variable, What};
 use crate::{Batch, Column, Field, Schema, Transform, Type};
 
-/// What the two worlds share: each has types of its own for it.
+/// What the worlds share: each has types of its own for it.
 macro_rules! shared {
     ($types:path) => {
         use $types as wit;
@@ -220,5 +221,106 @@ pub mod keyed {
             entries: wit::Entries { keys: entries.keys, rows: batch_out(entries.rows) },
             gone: gone.contains(&1).then_some(gone),
         }
+    }
+}
+
+/// The world of a [`Sink`].
+pub mod sink {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::http::Response;
+
+    mod generated {
+        wit_bindgen::generate!({
+            path: "../wire/wit/sink",
+            world: "sink",
+            pub_export_macro: true,
+            export_macro_name: "export_sink",
+            default_bindings_module: "$crate::worlds::sink",
+        });
+    }
+
+    use generated::braid::sink::http;
+    pub use generated::{export_sink, exports};
+    shared!(exports::braid::sink::sinks);
+
+    /// A [`Sink`] of whatever type.
+    trait Open {
+        fn process(&mut self, epoch: u64, rows: Batch) -> Result<(), String>;
+        fn close(self: Box<Self>, error: Option<&str>) -> Result<(), String>;
+    }
+
+    impl<T: Sink> Open for T {
+        fn process(&mut self, epoch: u64, rows: Batch) -> Result<(), String> {
+            Sink::process(self, epoch, rows)
+        }
+
+        fn close(self: Box<Self>, error: Option<&str>) -> Result<(), String> {
+            Sink::close(*self, error)
+        }
+    }
+
+    thread_local! {
+        /// Of the epoch at hand.
+        static OPEN: RefCell<Option<Box<dyn Open>>> = const { RefCell::new(None) };
+    }
+
+    const NOT_OPEN: &str = "there is no open epoch";
+
+    /// A [`Sink`] as the contract's interface.
+    pub struct Component<T>(PhantomData<T>);
+
+    impl<T: Sink> wit::Guest for Component<T> {
+        fn describe(setting: wit::Setting) -> Result<wit::Promise, String> {
+            let Promise { idempotent } = T::describe(&setting_in(setting))?;
+            Ok(wit::Promise { idempotent })
+        }
+
+        fn open(setting: wit::Setting, epoch: wit::Epoch) -> Result<bool, String> {
+            let epoch = Epoch { number: epoch.number, history: epoch.history };
+            let open = T::open(&setting_in(setting), &epoch)?;
+            Ok(OPEN.with_borrow_mut(|place| {
+                *place = open.map(|open| Box::new(open) as Box<dyn Open>);
+                place.is_some()
+            }))
+        }
+
+        fn process(epoch: u64, rows: wit::Batch) -> Result<(), String> {
+            OPEN.with_borrow_mut(|open| open.as_mut().ok_or(NOT_OPEN)?.process(epoch, batch_in(rows)))
+        }
+
+        fn close(error: Option<String>) -> Result<(), String> {
+            OPEN.take().ok_or(NOT_OPEN)?.close(error.as_deref())
+        }
+    }
+
+    fn setting_in(setting: wit::Setting) -> Setting {
+        Setting {
+            name: setting.name,
+            options: setting.options,
+            input: schema_in(setting.input),
+            output_mode: match setting.output_mode {
+                wit::OutputMode::Append => OutputMode::Append,
+                wit::OutputMode::Update => OutputMode::Update,
+                wit::OutputMode::Complete => OutputMode::Complete,
+            },
+        }
+    }
+
+    /// See [`crate::http::granted`].
+    pub fn granted(url: &str) -> Result<(), String> {
+        http::granted(url)
+    }
+
+    /// See [`crate::http::Request::send`].
+    pub fn send(
+        method: String,
+        url: String,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    ) -> Result<Response, String> {
+        let http::Response { status, headers, body } = http::send(&http::Request { method, url, headers, body })?;
+        Ok(Response { status, headers, body })
     }
 }

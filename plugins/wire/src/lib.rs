@@ -39,6 +39,17 @@ pub const KEYED: Contract = Contract {
     versions: &[("0.1.0", 0x1869_2f84_13c3_4c53)],
 };
 
+/// Rows that are taken away, epoch by epoch.
+pub const SINK: Contract = Contract {
+    wit: include_str!("../wit/sink/sink.wit"),
+    package: "braid:sink",
+    interface: "sinks",
+    versions: &[("0.1.0", 0x78d9_64ff_c1ea_1a89)],
+};
+
+/// The one import that there is: of a [`SINK`], where the deployment grants it.
+pub const HTTP: &str = "braid:sink/http@0.1.0";
+
 impl Contract {
     /// The newest version.
     pub const fn version(&self) -> &'static str {
@@ -63,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_text_does_not_change_without_its_version() {
-        for contract in [TRANSFORM, KEYED] {
+        for contract in [TRANSFORM, KEYED, SINK] {
             let (version, digest) = contract.versions.last().expect("there is a version");
             let now = fnv1a(contract.wit);
             assert_eq!(
@@ -75,14 +86,18 @@ mod tests {
 
     #[test]
     fn a_text_says_its_version() {
-        for contract in [TRANSFORM, KEYED] {
+        for contract in [TRANSFORM, KEYED, SINK] {
             assert!(contract.wit.contains(&format!("package {}@{};", contract.package, contract.version())));
             assert!(contract.wit.contains(&format!("interface {} {{", contract.interface)));
         }
     }
 
     #[test]
-    fn the_worlds_import_nothing() {
+    fn the_worlds_import_nothing_but_a_sink_requests() {
+        let (_, world) = SINK.wit.split_once("\nworld ").expect("there is a world");
+        assert_eq!(world.matches("import").count(), 1);
+        assert!(world.contains("import http;") && SINK.wit.contains("interface http {"));
+        assert_eq!(HTTP, format!("{}/http@{}", SINK.package, SINK.version()));
         for contract in [TRANSFORM, KEYED] {
             let (_, world) = contract.wit.split_once("\nworld ").expect("there is a world");
             assert!(!world.contains("import") && !world.contains("include"));

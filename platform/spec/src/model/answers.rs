@@ -90,6 +90,8 @@ pub enum SinkKind {
     Kafka { brokers: String, topic: String, client: BTreeMap<String, String> },
     /// Kept in memory and queryable under the sink's name.
     Memory,
+    /// Handed to a plugin, epoch by epoch.
+    Plugin { plugin: String, options: BTreeMap<String, String> },
 }
 
 /// How rows become text files. Paths are local or object store URLs.
@@ -107,7 +109,10 @@ impl SinkKind {
         match self {
             Self::Console { .. } | Self::Pprint { .. } => Err("what was printed cannot be taken back after a crash"),
             Self::Memory => Err("memory is empty after a crash"),
-            Self::Parquet { .. } | Self::Text(_) | Self::Kafka { .. } => Ok(Delivery::ExactlyOnce),
+            // Whether the plugin makes an epoch that comes again one is known where the plugin is.
+            Self::Parquet { .. } | Self::Text(_) | Self::Kafka { .. } | Self::Plugin { .. } => {
+                Ok(Delivery::ExactlyOnce)
+            }
         }
     }
 }
@@ -126,6 +131,9 @@ impl fmt::Debug for SinkKind {
                 .field("client", &Discreet(client))
                 .finish(),
             SinkKind::Memory => f.write_str("Memory"),
+            SinkKind::Plugin { plugin, options } => {
+                f.debug_struct("Plugin").field("plugin", plugin).field("options", &Discreet(options)).finish()
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use arrow::array::{
     Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, TimestampMillisecondArray,
 };
 use arrow::compute::concat_batches;
+use braid_spec::model::Grants;
 use braid_wasm_host::{Applier, Plugin, PluginError};
 use proptest::collection::vec;
 use proptest::option;
@@ -146,7 +147,7 @@ fn the_guests_own_tests_pass() {
 fn what_does_not_fit_its_memory_goes_over_in_pieces() {
     let limits = braid_spec::model::PluginLimits { memory_bytes: 4 << 20, ..LIMITS };
     let path = plugins().join("anonymise/anonymise.wasm");
-    let plugin = Plugin::load("small", &path, limits, Some(&cache())).expect("it loads");
+    let plugin = Plugin::load("small", &path, limits, &Grants::default(), Some(&cache())).expect("it loads");
     let addresses: Vec<_> = (0..100_000).map(|n| Some(format!("10.0.{}.7", n % 250))).collect();
     let batch = rows(&addresses);
     assert_eq!(apply(&plugin, &batch), oracle(&batch));
@@ -190,7 +191,7 @@ fn several_work_side_by_side() {
 fn cached_code_is_used_and_damage_to_it_is_noticed() {
     let cache = tempfile::tempdir().expect("a directory");
     let path = plugins().join("anonymise/anonymise.wasm");
-    let load = || Plugin::load("anonymise", &path, LIMITS, Some(cache.path())).expect("it loads");
+    let load = || Plugin::load("anonymise", &path, LIMITS, &Grants::default(), Some(cache.path())).expect("it loads");
     let batch = rows(&[Some("10.0.0.1".into()), None]);
     let files = || -> Vec<_> {
         let files = std::fs::read_dir(cache.path()).expect("the cache is there");

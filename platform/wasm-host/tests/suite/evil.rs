@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::{LIMITS, evil, notes, schema, without};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use braid_spec::model::PluginLimits;
+use braid_spec::model::{Grants, PluginLimits};
 use braid_wasm_host::{Plugin, PluginError};
 
 /// Marks records of a batch, and expects exactly those to fail, each for a reason that contains `reason`.
@@ -120,7 +120,7 @@ fn an_import_is_refused_by_name() {
     let error = evil("forbidden_import", LIMITS).expect_err("it imports a clock");
     assert_eq!(
         error.to_string(),
-        "plugin `forbidden_import` imports `evil:watch/clock`, which was not granted: a transform may import nothing"
+        "plugin `forbidden_import` imports `evil:watch/clock`, which cannot be granted: a sink may import `braid:sink/http@0.1.0`, others nothing"
     );
 }
 
@@ -129,7 +129,7 @@ fn another_version_is_refused_with_both_names() {
     let error = evil("other_version", LIMITS).expect_err("it speaks 0.0.9");
     assert_eq!(
         error.to_string(),
-        "plugin `other_version` exports `braid:plugin/transforms@0.0.9`; this host speaks `braid:plugin/transforms@0.1.0` and `braid:keyed/keyed@0.1.0`"
+        "plugin `other_version` exports `braid:plugin/transforms@0.0.9`; this host speaks `braid:plugin/transforms@0.1.0`, `braid:keyed/keyed@0.1.0`, `braid:sink/sinks@0.1.0`"
     );
 }
 
@@ -143,7 +143,7 @@ fn what_is_too_large_is_not_compiled() {
 #[test]
 fn what_is_no_component_is_refused() {
     let refused = |bytes: &[u8]| {
-        let error = Plugin::from_bytes("p", bytes, LIMITS, None).expect_err("it is no component");
+        let error = Plugin::from_bytes("p", bytes, LIMITS, &Grants::default(), None).expect_err("it is no component");
         error.to_string()
     };
     assert_eq!(refused(b""), "plugin `p` is not a component: it is not WebAssembly");
@@ -155,7 +155,7 @@ fn what_is_no_component_is_refused() {
     assert!(refused(b"\0asm\x0d\0\x01\0garbage").starts_with("plugin `p` does not compile: "));
     assert_eq!(
         refused(b"\0asm\x0d\0\x01\0"),
-        "plugin `p` exports nothing; this host speaks `braid:plugin/transforms@0.1.0` and `braid:keyed/keyed@0.1.0`"
+        "plugin `p` exports nothing; this host speaks `braid:plugin/transforms@0.1.0`, `braid:keyed/keyed@0.1.0`, `braid:sink/sinks@0.1.0`"
     );
 }
 

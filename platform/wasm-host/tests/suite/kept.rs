@@ -1,13 +1,20 @@
 //! The components that are kept in the repository: each is what its source builds to.
 
+use braid_spec::model::Grants;
 use braid_wasm_host::Plugin;
 
 use crate::support::{LIMITS, built, cache, plugins, run_build};
 
+/// What a kept component cannot do without.
+fn grants(name: &str) -> Grants {
+    let http = (name == "notify").then(|| "http://127.0.0.1:1".to_owned());
+    Grants { http: http.into_iter().collect(), private_addresses: false }
+}
+
 /// A kept component.
 pub fn load(name: &str) -> Plugin {
     let path = plugins().join(format!("{name}/{name}.wasm"));
-    Plugin::load(name, &path, LIMITS, Some(&cache())).expect("the kept component loads")
+    Plugin::load(name, &path, LIMITS, &grants(name), Some(&cache())).expect("the kept component loads")
 }
 
 /// The same, built from source, after a look at the digests that are kept beside it.
@@ -25,7 +32,7 @@ pub fn rebuilt(name: &str) -> Plugin {
         "the component is not the one that was built: {again}"
     );
     let rebuilt = &built(name)[name];
-    let rebuilt = Plugin::from_bytes("rebuilt", rebuilt, LIMITS, None).expect("it loads");
+    let rebuilt = Plugin::from_bytes("rebuilt", rebuilt, LIMITS, &grants(name), None).expect("it loads");
     if compiler == run_build(&["--toolchain"]) {
         assert_eq!(rebuilt.digest(), load(name).digest(), "the same compiler gives the same bytes: {again}");
     }

@@ -4,4 +4,5 @@ mod anonymise;
 mod evil;
 mod kept;
 mod keyed;
+mod sink;
 mod support;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use braid_spec::model::PluginLimits;
+use braid_spec::model::{Grants, HttpLimits, PluginLimits};
 use braid_wasm_host::{Plugin, PluginError, componentize};
 
 pub const LIMITS: PluginLimits = PluginLimits {
@@ -17,6 +17,13 @@ pub const LIMITS: PluginLimits = PluginLimits {
     output_bytes: 16 << 20,
     stack_bytes: 1 << 20,
     module_bytes: 1 << 20,
+    http: HttpLimits {
+        requests: 10,
+        time: Duration::from_secs(5),
+        wait: Duration::from_secs(20),
+        request_bytes: 1 << 20,
+        response_bytes: 1 << 10,
+    },
 };
 
 pub fn plugins() -> PathBuf {
@@ -47,9 +54,14 @@ pub fn built(name: &str) -> BTreeMap<String, Vec<u8>> {
 
 /// A guest that commits a crime on records marked with the text `evil`.
 pub fn evil(crime: &str, limits: PluginLimits) -> Result<Plugin, PluginError> {
+    evil_granted(crime, limits, &Grants::default())
+}
+
+/// One that may reach something.
+pub fn evil_granted(crime: &str, limits: PluginLimits, grants: &Grants) -> Result<Plugin, PluginError> {
     static EVIL: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
     let components = EVIL.get_or_init(|| built("evil"));
-    Plugin::from_bytes(crime, &components[crime], limits, Some(&cache()))
+    Plugin::from_bytes(crime, &components[crime], limits, grants, Some(&cache()))
 }
 
 /// Compiled code, kept from one test to the next.
