@@ -39,7 +39,7 @@ fn a_line_of_a_gibibyte_is_a_dead_letter() {
 }
 
 /// The evil components, built from source once.
-fn crimes() -> &'static Path {
+pub fn crimes() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let out = std::env::temp_dir().join(format!("braid-crimes-{}", std::process::id()));

@@ -3,6 +3,7 @@
 pub mod braid;
 pub mod broker;
 pub mod browser;
+pub mod hook;
 pub mod http;
 pub mod oracle;
 pub mod parquet;
@@ -44,6 +45,8 @@ mod kill;
 mod managed;
 #[cfg(test)]
 mod pipelines;
+#[cfg(test)]
+mod plugin_sinks;
 #[cfg(test)]
 mod prefixes;
 #[cfg(test)]

@@ -236,6 +236,12 @@ broken! {
         "- from: more_events\n      - cogroup: {with: clicks, on: user" => "- from: after\n      - map: {plugin: clean-up}\n      - window: {length: 1h}\n      - cogroup: {with: more_events, on: user",
         "  shown: {from: by_user" => "  words_pprint: {from: by_user",
     ];
+    plugins_as_sinks: [
+        "http: [\"https://API.example.com:443/\", \"http://127.0.0.1:9000\"]" => "http: [api.example.com, \"https://a.b/c\", \"ftp://a.b\", \"https://*.b\", \"https://ann:hunter3@a.b\", \"https://a.b\", \"https://a.b:443\"]",
+        "- foreach_rdd: {plugin: notify" => "- foreach_rdd: {plugin: notifi",
+        "plugin: notify, options: {url: \"https://api.example.com\", tries: 3" => "plugin: by_user, options: {tries: [3]",
+        "parquet: {path: data/out}" => "parquet: {path: data/out}, options: {compression: none}",
+    ];
     no_yaml: ["client: {sasl.password: \"${PASSWORD}\"" => "client: {sasl.password: ${PASSWORD}"];
     everything_at_once: [
         "layout: kappa" => "layout: kapa",
