@@ -282,6 +282,10 @@ impl Builder<'_> {
         let mut http = Vec::new();
         for (number, written) in grants.list("http").iter().enumerate() {
             match origin(written) {
+                Ok(origin) if http.contains(&origin) => {
+                    let hint = Some("remove it".to_owned());
+                    self.wrong(&format!("{path}[{number}]"), "the origin stands in this list twice", None, hint);
+                }
                 Ok(origin) => http.push(origin),
                 Err(hint) => {
                     let expected =
@@ -290,7 +294,6 @@ impl Builder<'_> {
                 }
             }
         }
-        self.no_repeats(&http, &path, "the origin");
         Grants { http, private_addresses: grants.flag("private_addresses") }
     }
 

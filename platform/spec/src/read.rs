@@ -426,7 +426,7 @@ impl Reader<'_> {
             }
             Kind::Broken => None,
             _ => {
-                let mistake = self.map.at_key(path, format!("an option of the client is {}", found(node)));
+                let mistake = self.map.at_key(path, format!("an option is {}", found(node)));
                 self.mistakes.push(mistake.expected("text, a number, or true or false"));
                 None
             }

@@ -433,9 +433,9 @@ fn another_room_places_its_mistakes() {
     );
     insta::assert_snapshot!(mistake.to_string(), @r"
     error: there is no table `all_events`
-       --> golden.yaml:102:12
+       --> golden.yaml:106:12
         |
-    102 |       FROM all_events
+    106 |       FROM all_events
         |            ^^^^^^^^^^ views.by_user.sql
         = help: did you mean `events`?
     ");
