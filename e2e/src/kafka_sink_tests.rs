@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicr
 use arrow::datatypes::SchemaRef;
 use braid_connect::Output;
 use braid_kernel::SinkError;
-use braid_spec::model::{Delivery, OutputMode, SinkKind};
+use braid_spec::model::{Delivery, OutputMode, SinkFormat, SinkKind};
 use rdkafka::producer::Producer;
 
 use crate::braid::PATIENCE;
@@ -16,7 +16,12 @@ use crate::broker::{Broker, send};
 use crate::kafka_tests::{Choice, Reading};
 
 fn sink(broker: &Broker, topic: &str, history: &str, schema: SchemaRef) -> Box<dyn Output> {
-    let to = SinkKind::Kafka { brokers: broker.address().to_owned(), topic: topic.to_owned(), client: BTreeMap::new() };
+    let to = SinkKind::Kafka {
+        brokers: broker.address().to_owned(),
+        topic: topic.to_owned(),
+        client: BTreeMap::new(),
+        format: SinkFormat::Json,
+    };
     let open =
         braid_connect::sink(&format!("test-{topic}"), history, &to, OutputMode::Update, Delivery::ExactlyOnce, schema);
     open.expect("the sink opens").output

@@ -12,6 +12,8 @@ pub mod registry;
 pub mod ysb;
 
 #[cfg(test)]
+mod avro_sink_tests;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod console;

@@ -1,7 +1,7 @@
 //! A schema registry for tests: Confluent's HTTP API over loopback, as far as readers use it, kept in memory.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -24,6 +24,8 @@ struct State {
     subjects: BTreeMap<String, Vec<usize>>,
     login: Option<String>,
     away: bool,
+    /// Subjects that take no other schema.
+    frozen: Vec<String>,
     asked: Vec<String>,
 }
 
@@ -62,6 +64,16 @@ impl Registry {
         self.state().away = away;
     }
 
+    /// From now on, every other schema is incompatible with this subject's.
+    pub fn freeze(&self, subject: &str) {
+        self.state().frozen.push(subject.to_owned());
+    }
+
+    /// The ids of a subject's versions.
+    pub fn versions(&self, subject: &str) -> Vec<usize> {
+        self.state().subjects.get(subject).cloned().unwrap_or_default()
+    }
+
     /// The paths that were asked for.
     pub fn asked(&self) -> Vec<String> {
         self.state().asked.clone()
@@ -78,14 +90,22 @@ impl Registry {
         if kind != "AVRO" {
             entry["schemaType"] = kind.into();
         }
-        let mut state = self.state();
-        let known = state.schemas.iter().position(|schema| *schema == entry);
+        u32::try_from(self.state().register(subject, entry)).expect("a test has few schemas")
+    }
+}
+
+impl State {
+    fn register(&mut self, subject: &str, entry: Value) -> usize {
+        let known = self.schemas.iter().position(|schema| *schema == entry);
         let id = known.unwrap_or_else(|| {
-            state.schemas.push(entry);
-            state.schemas.len() - 1
+            self.schemas.push(entry);
+            self.schemas.len() - 1
         }) + 1;
-        state.subjects.entry(subject.to_owned()).or_default().push(id);
-        u32::try_from(id).expect("a test has few schemas")
+        let versions = self.subjects.entry(subject.to_owned()).or_default();
+        if !versions.contains(&id) {
+            versions.push(id);
+        }
+        id
     }
 }
 
@@ -97,7 +117,7 @@ pub fn framed(id: u32, data: &[u8]) -> Vec<u8> {
 fn answer(stream: &TcpStream, state: &Mutex<State>) {
     let mut reader = BufReader::new(stream);
     let mut request = String::new();
-    let mut login = None;
+    let (mut login, mut length) = (None, 0);
     let _ = reader.read_line(&mut request);
     loop {
         let mut line = String::new();
@@ -105,16 +125,20 @@ fn answer(stream: &TcpStream, state: &Mutex<State>) {
             Ok(0) | Err(_) => break,
             Ok(_) if line.trim().is_empty() => break,
             Ok(_) => {
-                if let Some((name, value)) = line.split_once(':')
-                    && name.eq_ignore_ascii_case("authorization")
-                {
-                    login = Some(value.trim().to_owned());
+                let Some((name, value)) = line.split_once(':') else { continue };
+                match name.to_ascii_lowercase().as_str() {
+                    "authorization" => login = Some(value.trim().to_owned()),
+                    "content-length" => length = value.trim().parse().unwrap_or(0),
+                    _ => {}
                 }
             }
         }
     }
+    let mut body = vec![0; length];
+    let _ = reader.read_exact(&mut body);
+    let posted = request.starts_with("POST ").then(|| serde_json::from_slice(&body).unwrap_or_default());
     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-    let (status, body) = respond(&path, login, &mut state.lock().expect("no request panics"));
+    let (status, body) = respond(&path, login, posted, &mut state.lock().expect("no request panics"));
     let text = body.to_string();
     let head = format!(
         "HTTP/1.1 {status} x\r\ncontent-type: application/vnd.schemaregistry.v1+json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
@@ -124,7 +148,7 @@ fn answer(stream: &TcpStream, state: &Mutex<State>) {
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(text.as_bytes()));
 }
 
-fn respond(path: &str, login: Option<String>, state: &mut State) -> (u16, Value) {
+fn respond(path: &str, login: Option<String>, posted: Option<Value>, state: &mut State) -> (u16, Value) {
     state.asked.push(path.to_owned());
     if state.away {
         return (503, json!({"error_code": 50301, "message": "the registry is away"}));
@@ -134,6 +158,9 @@ fn respond(path: &str, login: Option<String>, state: &mut State) -> (u16, Value)
     }
     let path = path.split('?').next().unwrap_or_default().to_owned();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    if let Some(posted) = posted {
+        return take(&parts, posted, state);
+    }
     match parts[..] {
         ["schemas", "ids", id] => match id.parse::<usize>().ok().and_then(|id| state.schemas.get(id.wrapping_sub(1))) {
             Some(schema) => (200, schema.clone()),
@@ -153,6 +180,36 @@ fn respond(path: &str, login: Option<String>, state: &mut State) -> (u16, Value)
                     (200, answer)
                 }
                 None => (404, json!({"error_code": 40402, "message": format!("Version {version} not found.")})),
+            }
+        }
+        _ => (404, json!({"error_code": 404, "message": "HTTP 404 Not Found"})),
+    }
+}
+
+/// A schema that is posted: registered, or only looked up.
+fn take(parts: &[&str], posted: Value, state: &mut State) -> (u16, Value) {
+    let mut entry =
+        json!({"schema": posted["schema"], "references": posted.get("references").cloned().unwrap_or(json!([]))});
+    if let Some(kind) = posted.get("schemaType").filter(|kind| *kind != "AVRO") {
+        entry["schemaType"] = kind.clone();
+    }
+    match *parts {
+        ["subjects", subject, "versions"] => {
+            let versions = state.subjects.get(subject).cloned().unwrap_or_default();
+            let there = versions.iter().any(|id| state.schemas[id - 1] == entry);
+            if state.frozen.iter().any(|frozen| frozen == subject) && !there {
+                let message = "Schema being registered is incompatible with an earlier schema for subject \"x\"";
+                return (409, json!({"error_code": 409, "message": message}));
+            }
+            (200, json!({"id": state.register(subject, entry)}))
+        }
+        ["subjects", subject] => {
+            let Some(versions) = state.subjects.get(subject) else {
+                return (404, json!({"error_code": 40401, "message": format!("Subject '{subject}' not found.")}));
+            };
+            match versions.iter().find(|id| state.schemas[**id - 1] == entry) {
+                Some(id) => (200, json!({"id": id, "subject": subject})),
+                None => (404, json!({"error_code": 40403, "message": "Schema not found"})),
             }
         }
         _ => (404, json!({"error_code": 404, "message": "HTTP 404 Not Found"})),

@@ -32,6 +32,7 @@ tables:
 plugins:
   anonymise: {component: plugins/anonymise/anonymise.wasm, limits: {time: 10s}}
   counter: {component: plugins/running_count/running_count.wasm, limits: {time: 12s}}
+  notify: {component: plugins/notify/notify.wasm, grants: {http: ["http://127.0.0.1:1"]}}
 streams:
   clean: {from: hits, apply: [anonymise]}
   counted: {from: hits, transform_with_state: {plugin: counter, key: path}}
@@ -136,6 +137,7 @@ const EXAMPLES: &[Example] = &[
     ),
     ("tables.*.refresh", "any", "tables.names.refresh", ", refresh: 1h", ""),
     ("plugins.*.limits", "changed", "plugins.anonymise.limits", "time: 10s", "time: 20s"),
+    ("plugins.*.grants", "any", "plugins.notify.grants", "http://127.0.0.1:1", "http://127.0.0.1:2"),
     (
         "plugins.*.on_error",
         "changed",
@@ -184,7 +186,7 @@ const EXAMPLES: &[Example] = &[
 
 /// The deployment without its plugins, which cost a second at each start.
 fn plain() -> String {
-    let of_plugins = ["plugins:", "  anonymise:", "  counter:", "  counted:", "  counts:"];
+    let of_plugins = ["plugins:", "  anonymise:", "  counter:", "  notify:", "  counted:", "  counts:"];
     let lines = BEFORE.lines().filter(|line| !of_plugins.iter().any(|start| line.starts_with(start)));
     let text: String = lines.map(|line| line.replace(", apply: [anonymise]", "") + "\n").collect();
     assert!(!text.contains("anonymise") && !text.contains("counter"), "{text}");

@@ -10,15 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
-use arrow::json::WriterBuilder;
-use arrow::json::writer::LineDelimited;
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use braid_kernel::SinkError;
 use braid_spec::model::Delivery;
-use memchr::memchr;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -28,6 +23,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::Output;
 use crate::kafka::{Outage, Watch, blocking, configuration, hopeless};
+use crate::kafka_value::Values;
 
 /// How long each step of a transaction may take. All together they stay below the broker's own limit for one
 /// (`transaction.timeout.ms`, a minute), so that it is we who give up, and not a broker that fences us.
@@ -36,8 +32,6 @@ const STEP_WAIT: Duration = Duration::from_secs(15);
 const QUEUE_WAIT: Duration = Duration::from_millis(50);
 /// Rows that are encoded at a time.
 const ENCODED_ROWS_MAX: usize = 4096;
-/// Timestamps are UTC.
-const TIMESTAMP: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
 
 /// What a user's options may change.
 const DEFAULTS: [(&str, &str); 7] = [
@@ -65,6 +59,7 @@ pub(crate) fn open(
     topic: &str,
     client: &BTreeMap<String, String>,
     delivery: Delivery,
+    values: Values,
 ) -> Result<KafkaSink, SinkError> {
     let id = format!("braid-{writer}");
     let once = delivery == Delivery::ExactlyOnce;
@@ -85,6 +80,7 @@ pub(crate) fn open(
         topic: topic.to_owned(),
         producer,
         group: once.then_some(group),
+        values,
         open: None,
     };
     Ok(KafkaSink { writer: Arc::new(Mutex::new(writer)) })
@@ -113,6 +109,7 @@ struct Writer {
     producer: ClientConfig,
     /// Whom the epoch's number is noted for, where there are transactions.
     group: Option<ClientConfig>,
+    values: Values,
     open: Option<Open>,
     outage: Outage,
 }
@@ -153,6 +150,7 @@ impl Writer {
     }
 
     fn attempt(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
+        self.values.ready()?;
         let open = match self.open.take() {
             Some(open) => open,
             None => self.connect()?,
@@ -170,10 +168,10 @@ impl Writer {
             _ => {}
         }
         let sent = match &open.group {
-            Some(group) => transaction(open, group, &self.topic, &self.history, epoch, rows),
+            Some(group) => transaction(open, group, &self.topic, &self.history, epoch, &self.values, rows),
             None => {
                 open.producer.context().forget();
-                send_rows(&open.producer, &self.topic, rows)
+                send_rows(&open.producer, &self.topic, &self.values, rows)
             }
         };
         match sent {
@@ -278,12 +276,13 @@ fn transaction(
     topic: &str,
     history: &str,
     epoch: u64,
+    values: &Values,
     rows: &[RecordBatch],
 ) -> Result<(), Failed> {
     let producer = &open.producer;
     producer.context().forget();
     producer.begin_transaction().map_err(at("a transaction cannot be begun"))?;
-    send_rows(producer, topic, rows)?;
+    send_rows(producer, topic, values, rows)?;
     let next = i64::try_from(epoch + 1).map_err(|_| Failed::Rows("bug: epochs ran out".into()))?;
     let mut number = TopicPartitionList::new();
     number.add_partition(topic, 0).set_metadata(history);
@@ -293,55 +292,15 @@ fn transaction(
 }
 
 /// Sends rows, and waits until the broker has them.
-fn send_rows(producer: &BaseProducer<Watch>, topic: &str, rows: &[RecordBatch]) -> Result<(), Failed> {
+fn send_rows(producer: &BaseProducer<Watch>, topic: &str, values: &Values, rows: &[RecordBatch]) -> Result<(), Failed> {
     for batch in rows {
         for start in (0..batch.num_rows()).step_by(ENCODED_ROWS_MAX) {
             let part = batch.slice(start, ENCODED_ROWS_MAX.min(batch.num_rows() - start));
-            send_batch(producer, topic, &part)?;
+            values.each(&part, Failed::Rows, |key, value| send(producer, topic, key, value))?;
+            producer.poll(Duration::ZERO);
         }
     }
     producer.flush(STEP_WAIT).map_err(at("rows cannot be sent"))
-}
-
-/// Rows with a column `value` are sent as that, with the column `key` if there is one; others as a JSON object each.
-fn send_batch(producer: &BaseProducer<Watch>, topic: &str, batch: &RecordBatch) -> Result<(), Failed> {
-    let unfit = |error: arrow::error::ArrowError| Failed::Rows(format!("rows cannot be sent as records: {error}"));
-    let bytes_of = |name: &str| {
-        let column = batch.column_by_name(name)?;
-        let is_bytes = matches!(
-            column.data_type(),
-            DataType::Utf8
-                | DataType::LargeUtf8
-                | DataType::Utf8View
-                | DataType::Binary
-                | DataType::LargeBinary
-                | DataType::BinaryView
-        );
-        is_bytes.then(|| cast(column, &DataType::Binary))
-    };
-    if let Some(values) = bytes_of("value") {
-        let values = values.map_err(unfit)?;
-        let keys = bytes_of("key").transpose().map_err(unfit)?;
-        let values = values.as_binary::<i32>();
-        let keys = keys.as_ref().map(|keys| keys.as_binary::<i32>());
-        for row in 0..batch.num_rows() {
-            let key = keys.filter(|keys| keys.is_valid(row)).map(|keys| keys.value(row));
-            send(producer, topic, key, values.is_valid(row).then(|| values.value(row)))?;
-        }
-    } else {
-        let mut lines = Vec::new();
-        let mut writer =
-            WriterBuilder::new().with_timestamp_format(TIMESTAMP.to_owned()).build::<_, LineDelimited>(&mut lines);
-        writer.write(batch).and_then(|()| writer.finish()).map_err(unfit)?;
-        drop(writer);
-        let mut rest = lines.as_slice();
-        while let Some(end) = memchr(b'\n', rest) {
-            send(producer, topic, None, Some(&rest[..end]))?;
-            rest = &rest[end + 1..];
-        }
-    }
-    producer.poll(Duration::ZERO);
-    Ok(())
 }
 
 /// Queues one record, waiting for room.

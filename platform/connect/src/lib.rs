@@ -17,6 +17,7 @@ mod kafka_rows;
 mod kafka_sink;
 mod kafka_source;
 mod kafka_topics;
+mod kafka_value;
 mod memory;
 mod parquet_sink;
 mod place;
@@ -40,6 +41,7 @@ use braid_kernel::{Ingest, SinkError, Source, SourceError, Store};
 use braid_spec::model::{self, Delivery, OutputMode, SinkKind, SourceKind};
 use tokio::sync::Notify;
 
+use kafka_value::Values;
 use replay::Replaying;
 
 pub use formats::columns_of;
@@ -139,8 +141,9 @@ pub fn sink(
         SinkKind::Pprint { rows_max } => Ok(text_sink::pprint(*rows_max)),
         SinkKind::Text(files) => text_sink::files(files),
         SinkKind::Parquet { path } => parquet_sink::open(path, schema),
-        SinkKind::Kafka { brokers, topic, client } => {
-            let sink = kafka_sink::open(name, history, brokers, topic, client, delivery)?;
+        SinkKind::Kafka { brokers, topic, client, format } => {
+            let values = Values::new(format, topic, &schema)?;
+            let sink = kafka_sink::open(name, history, brokers, topic, client, delivery, values)?;
             Ok(OpenSink { output: Box::new(sink), memory: None })
         }
         SinkKind::Plugin { .. } => Err(SinkError::Fatal("bug: user code is run elsewhere".into())),

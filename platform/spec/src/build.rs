@@ -307,7 +307,12 @@ impl Builder<'_> {
             SinkKind::Text(TextFiles::Folder { path: part("text").text("path") })
         } else if fields.has("kafka") {
             let kafka = part("kafka");
-            SinkKind::Kafka { brokers: self.brokers(&kafka), topic: kafka.text("topic"), client: self.client(&kafka) }
+            SinkKind::Kafka {
+                brokers: self.brokers(&kafka),
+                topic: kafka.text("topic"),
+                client: self.client(&kafka),
+                format: self.sink_format(&kafka),
+            }
         } else if fields.has("plugin") {
             SinkKind::Plugin { plugin: fields.text("plugin"), options: fields.pairs("options") }
         } else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use crate::build::{Builder, text_schema};
-use crate::model::{Avro, Csv, Format, Protobuf, Registry, Text};
+use crate::model::{Avro, Csv, Format, Protobuf, Registry, SinkAvro, SinkFormat, SinkRegistry, SubjectName, Text};
 use crate::value::Fields;
 
 /// The longest file of a schema.
@@ -80,7 +80,8 @@ impl Builder<'_> {
         }
     }
 
-    fn avro(&mut self, avro: &Fields, home: &Home) -> Format {
+    /// The schema's text, where it is given.
+    fn avro_schema(&mut self, avro: &Fields) -> Option<String> {
         let (written, file) = (avro.text_maybe("schema"), avro.text_maybe("schema_file"));
         if written.is_some() && file.is_some() {
             let mistake = self.map.at_key(&avro.path_of("schema"), "`schema_file` says the schema already");
@@ -88,7 +89,11 @@ impl Builder<'_> {
         }
         let from_file = file.and_then(|file| self.beside(avro, "schema_file", &file));
         let from_file = from_file.and_then(|bytes| String::from_utf8(bytes).ok());
-        let schema = written.or(from_file).map(|text| Text { text, references: vec![] });
+        written.or(from_file)
+    }
+
+    fn avro(&mut self, avro: &Fields, home: &Home) -> Format {
+        let schema = self.avro_schema(avro).map(|text| Text { text, references: vec![] });
         let registry = self.registry(avro, home);
         let given = ["schema", "schema_file", "registry"].iter().any(|key| avro.has(key));
         if !given && matches!(home, Home::Kafka(_)) {
@@ -105,6 +110,24 @@ impl Builder<'_> {
         }
         let permissive = avro.text("mode") == "permissive";
         Format::Avro(Box::new(Avro { schema, registry, in_files: home.in_files(), permissive }))
+    }
+
+    /// What a Kafka sink makes of rows.
+    pub(crate) fn sink_format(&mut self, kafka: &Fields) -> SinkFormat {
+        let Some(avro) = kafka.fields("format").and_then(|format| format.fields("avro")) else {
+            return SinkFormat::Json;
+        };
+        let registry = avro.fields("registry").map(|fields| SinkRegistry {
+            at: self.registry(avro, &Home::Kafka(None)).unwrap_or_default(),
+            subject_name: match fields.text("subject_name_strategy").as_str() {
+                "record_name" => SubjectName::Record,
+                "topic_record_name" => SubjectName::TopicRecord,
+                _ => SubjectName::Topic,
+            },
+            auto_register_schemas: fields.flag("auto_register_schemas"),
+        });
+        let schema = self.avro_schema(avro);
+        SinkFormat::Avro(Box::new(SinkAvro { schema, registry }))
     }
 
     fn protobuf(&mut self, protobuf: &Fields, home: &Home) -> Format {

@@ -3,7 +3,7 @@
 use crate::keys::Need::{Default, Must, Optional};
 use crate::keys::Shape::{Group, Pairs, Steps, Text, Word};
 use crate::keys::{KIND, Keys, WHOLE, key, keys};
-use crate::keys_pipeline;
+use crate::{keys_formats, keys_pipeline};
 
 pub(crate) static VIEW: Keys = Keys {
     what: "a view",
@@ -39,7 +39,7 @@ pub(crate) static SINK: Keys = Keys {
             "kafka",
             Group(&KAFKA_SINK),
             Optional,
-            "A Kafka topic. A row becomes a JSON value, or its columns `key` and `value` are taken.",
+            "A Kafka topic. A row becomes a JSON value, or its columns `key` and `value` are taken; or Avro.",
         ),
         key("memory", Group(&MEMORY), Optional, "Kept in memory and queryable under the sink's name."),
         key("plugin", Text, Optional, "A plugin that takes the rows of each epoch away."),
@@ -61,6 +61,12 @@ static KAFKA_SINK: Keys = Keys {
     keys: &[
         key("brokers", Text, Must, "`host:port`, several with commas."),
         key("topic", Text, Must, "The topic."),
+        key(
+            "format",
+            Group(&keys_formats::SINK_FORMAT),
+            Optional,
+            "What a row is as a value; JSON if it is not given.",
+        ),
         key(
             "client",
             Pairs,

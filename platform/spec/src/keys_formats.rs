@@ -116,3 +116,55 @@ static REGISTRY: Keys = keys(
         key("password", Text, Optional, "For basic authentication; best as `${NAME}` from the environment."),
     ],
 );
+
+pub(crate) static SINK_FORMAT: Keys = Keys {
+    what: "a sink's format",
+    keys: &[
+        key("json", Group(&NO_OPTIONS), Optional, "A JSON object; or the columns `key` and `value`."),
+        key(
+            "avro",
+            Group(&AVRO_SINK),
+            Optional,
+            "An Avro datum of all columns but a `key` that is text or bytes, which is the record's key.",
+        ),
+    ],
+    one_of: &["json", "avro"],
+    choice: KIND,
+    dotted: false,
+};
+
+static AVRO_SINK: Keys = keys(
+    "Avro",
+    &[
+        key("schema_file", Text, Optional, "A file with the schema; made of the columns if none is given."),
+        key("schema", Text, Optional, "The schema's text."),
+        key(
+            "registry",
+            Group(&SINK_REGISTRY),
+            Optional,
+            "A schema registry, where the schema is put. Records begin with its id.",
+        ),
+    ],
+);
+
+static SINK_REGISTRY: Keys = keys(
+    "a schema registry",
+    &[
+        key("url", Text, Need::Must, "Where it listens: `http://host:port`, with a path if need be."),
+        key("subject", Text, Optional, "The subject, whatever `subject_name_strategy` says."),
+        key(
+            "subject_name_strategy",
+            Word(&["topic_name", "record_name", "topic_record_name"]),
+            Default("topic_name"),
+            "The subject: `<topic>-value`, the record's full name, or both with a dash.",
+        ),
+        key(
+            "auto_register_schemas",
+            Flag,
+            Default("true"),
+            "Whether a schema that is not there is put there, and not refused.",
+        ),
+        key("username", Text, Optional, "For basic authentication."),
+        key("password", Text, Optional, "For basic authentication; best as `${NAME}` from the environment."),
+    ],
+);

@@ -12,7 +12,7 @@ mod formats;
 mod kafka;
 
 pub use answers::{Delivery, Expression, OutputMode, Role, Sink, SinkKind, TextFiles, View};
-pub use formats::{Avro, Csv, Protobuf, Registry, Text};
+pub use formats::{Avro, Csv, Protobuf, Registry, SinkAvro, SinkFormat, SinkRegistry, SubjectName, Text};
 pub use kafka::{End, Kafka, Metadata, PerPartition, Start, Topics};
 
 /// A whole deployment: one YAML file and its layout.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::formats::SinkFormat;
 use super::kafka::Discreet;
 
 /// A question, answered continuously.
@@ -86,8 +87,8 @@ pub enum SinkKind {
     Parquet { path: String },
     /// Text files.
     Text(TextFiles),
-    /// A Kafka topic. The row becomes a JSON value, or the columns `key` and `value` are taken if the view has them.
-    Kafka { brokers: String, topic: String, client: BTreeMap<String, String> },
+    /// A Kafka topic.
+    Kafka { brokers: String, topic: String, client: BTreeMap<String, String>, format: SinkFormat },
     /// Kept in memory and queryable under the sink's name.
     Memory,
     /// Handed to a plugin, epoch by epoch.
@@ -124,11 +125,12 @@ impl fmt::Debug for SinkKind {
             SinkKind::Pprint { rows_max } => f.debug_struct("Pprint").field("rows_max", rows_max).finish(),
             SinkKind::Parquet { path } => f.debug_struct("Parquet").field("path", path).finish(),
             SinkKind::Text(files) => f.debug_tuple("Text").field(files).finish(),
-            SinkKind::Kafka { brokers, topic, client } => f
+            SinkKind::Kafka { brokers, topic, client, format } => f
                 .debug_struct("Kafka")
                 .field("brokers", brokers)
                 .field("topic", topic)
                 .field("client", &Discreet(client))
+                .field("format", format)
                 .finish(),
             SinkKind::Memory => f.write_str("Memory"),
             SinkKind::Plugin { plugin, options } => {

@@ -80,3 +80,44 @@ impl fmt::Debug for Registry {
             .finish()
     }
 }
+
+/// How a row is the value of a Kafka record.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum SinkFormat {
+    /// A JSON object; or the columns `key` and `value`, if the view has a `value` of text or bytes.
+    #[default]
+    Json,
+    /// An Avro datum.
+    Avro(Box<SinkAvro>),
+}
+
+/// Avro that is written.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SinkAvro {
+    /// The schema; made of the columns, if none is given.
+    pub schema: Option<String>,
+    /// Where it is kept, if records say its id.
+    pub registry: Option<SinkRegistry>,
+}
+
+/// A registry that schemas are put into.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SinkRegistry {
+    /// Where it is. Without a subject, that of [`Self::subject_name`].
+    pub at: Registry,
+    /// How the subject is called.
+    pub subject_name: SubjectName,
+    /// Whether a schema that is not there is put there.
+    pub auto_register_schemas: bool,
+}
+
+/// Confluent's strategies for the name of a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubjectName {
+    /// `<topic>-value`.
+    Topic,
+    /// The record's full name.
+    Record,
+    /// `<topic>-<the record's full name>`.
+    TopicRecord,
+}

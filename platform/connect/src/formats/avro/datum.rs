@@ -220,7 +220,7 @@ fn unscaled(bytes: &[u8]) -> Result<i128, String> {
     Ok(value)
 }
 
-fn put_long(value: i64, out: &mut Vec<u8>) {
+pub(super) fn put_long(value: i64, out: &mut Vec<u8>) {
     let mut value = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -229,7 +229,7 @@ fn put_long(value: i64, out: &mut Vec<u8>) {
     out.push(value as u8);
 }
 
-fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+pub(super) fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     put_long(bytes.len() as i64, out);
     out.extend_from_slice(bytes);
 }

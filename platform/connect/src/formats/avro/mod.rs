@@ -8,6 +8,7 @@ pub(crate) mod container;
 mod datum;
 mod plan;
 pub(in crate::formats) mod schema;
+pub(crate) mod write;
 
 use std::collections::HashMap;
 
