@@ -17,8 +17,15 @@ use crate::kafka_tests::{Choice, Reading};
 
 fn sink(broker: &Broker, topic: &str, history: &str, schema: SchemaRef) -> Box<dyn Output> {
     let to = SinkKind::Kafka { brokers: broker.address().to_owned(), topic: topic.to_owned(), client: BTreeMap::new() };
-    let open =
-        braid_connect::sink(&format!("test-{topic}"), history, &to, OutputMode::Update, Delivery::ExactlyOnce, schema);
+    let open = braid_connect::sink(
+        &format!("test-{topic}"),
+        history,
+        &to,
+        OutputMode::Update,
+        Delivery::ExactlyOnce,
+        schema,
+        None,
+    );
     open.expect("the sink opens").output
 }
 

@@ -15,7 +15,7 @@ use braid_wasm_host::Plugin;
 
 use crate::cli::{Output, Target};
 use crate::failure::Failure;
-use crate::{pipeline, position};
+use crate::{continuous, pipeline, position};
 
 /// A deployment whose parts fit together.
 pub struct Prepared {
@@ -72,6 +72,7 @@ pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failur
             mistakes.list.push(loaded.source_map.diagnostic(&format!("sinks.{name}.text"), None, message, Some(hint)));
         }
     }
+    continuous::check(&deployment, engine.views(), &loaded.source_map, &mut mistakes);
     if !mistakes.list.is_empty() {
         return Err(render(&mistakes, output));
     }
