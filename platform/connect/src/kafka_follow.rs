@@ -135,6 +135,8 @@ struct Stream {
     partition: Partition,
     /// All before it was given out.
     next: i64,
+    /// Of what was taken, its records.
+    came: Vec<usize>,
 }
 
 /// The thread that takes records from librdkafka.
@@ -173,62 +175,56 @@ impl Follower {
             while self.consumer.poll(Duration::ZERO).is_some() {}
             return Ok(());
         }
-        let Self { queue, rows, streams, places, .. } = self;
-        let mut current: Option<(usize, i64)> = None;
         let mut failed = None;
-        queue.see_places(|place, event| {
-            let index = *places.entry(place.key()).or_insert_with(|| {
+        for (index, (place, event)) in self.queue.events().enumerate() {
+            let stream = *self.places.entry(place.key()).or_insert_with(|| {
                 let (topic, number) = place.partition();
-                streams.iter().position(|s| s.partition.number == number && *s.partition.topic == *topic)
+                self.streams.iter().position(|s| s.partition.number == number && *s.partition.topic == *topic)
             });
-            let Some(index) = index else { return true };
+            let Some(stream) = stream.map(|stream| &mut self.streams[stream]) else { continue };
             match event {
-                Event::Record(record) => {
-                    let stream = &streams[index];
-                    match current {
-                        Some((other, _)) if other != index => return false,
-                        Some(_) if rows.full() => return false,
-                        Some(_) => {}
-                        None => {
-                            let Partition { topic, number } = &stream.partition;
-                            if let Err(error) = rows.start(topic, *number, &stream.name, record.offset) {
-                                failed = Some(error);
-                                return false;
-                            }
-                        }
-                    }
-                    if record.offset >= stream.next {
-                        rows.record(&record);
-                    }
-                    current = Some((index, stream.next.max(record.offset + 1)));
-                    true
-                }
-                Event::End(_) => true,
+                Event::Record(_) => stream.came.push(index),
+                Event::End(_) => {}
                 Event::Failed { code, reason } => {
-                    let what = format!("{} at offset {}: {reason}", streams[index].name, streams[index].next);
-                    failed = failure(code, what);
-                    failed.is_none()
+                    let what = format!("{} after offset {}: {reason}", stream.name, stream.next);
+                    failed = failed.or(failure(code, what));
                 }
             }
-        });
-        if let Some((index, end)) = current {
-            self.give(index, end)?;
         }
+        let slice = self.slice()?;
+        self.queue.seen();
+        // Where nobody wants it, the next turn is the last.
+        let _ = slice.map(|slice| self.taker.blocking_send(Ok(slice)));
         failed.map_or(Ok(()), Err)
     }
 
-    /// Hands over what was decoded of a partition, which ends there.
-    fn give(&mut self, index: usize, end: i64) -> Result<(), SourceError> {
-        let stream = &mut self.streams[index];
-        let start = std::mem::replace(&mut stream.next, end);
-        let Some(rows) = self.rows.take()? else { return Ok(()) };
-        let rows = accept(rows, self.on_bad_record)?;
-        let name = stream.name.to_string();
-        let plan =
-            SourcePlan { start: [(name.clone(), start)].into(), end: [(name, end)].into(), ..SourcePlan::default() };
-        // Where nobody wants it, the next turn is the last.
-        let _ = self.taker.blocking_send(Ok(Slice { plan, rows: vec![rows] }));
-        Ok(())
+    /// Decodes what came, partition by partition.
+    fn slice(&mut self) -> Result<Option<Slice>, SourceError> {
+        let mut slice = Slice { plan: SourcePlan::default(), rows: vec![] };
+        for stream in self.streams.iter_mut().filter(|stream| !stream.came.is_empty()) {
+            let Partition { topic, number } = &stream.partition;
+            let start = stream.next;
+            self.rows.start(topic, *number, &stream.name, start)?;
+            for index in stream.came.drain(..) {
+                let Some(Event::Record(record)) = self.queue.event(index) else { continue };
+                if record.offset < stream.next {
+                    continue;
+                }
+                self.rows.record(&record);
+                stream.next = record.offset + 1;
+                if self.rows.full() {
+                    let rows = self.rows.take()?;
+                    slice.rows.extend(rows.map(|rows| accept(rows, self.on_bad_record)).transpose()?);
+                }
+            }
+            let rows = self.rows.take()?;
+            slice.rows.extend(rows.map(|rows| accept(rows, self.on_bad_record)).transpose()?);
+            if start < stream.next {
+                slice.plan.start.insert(stream.name.to_string(), start);
+                slice.plan.end.insert(stream.name.to_string(), stream.next);
+            }
+        }
+        Ok((!slice.rows.is_empty()).then_some(slice))
     }
 
     /// Reads these partitions too, from there on.
@@ -242,7 +238,8 @@ impl Follower {
             assignment
                 .add_partition_offset(topic, *number, Offset::Offset(*start))
                 .map_err(|error| SourceError::Fatal(format!("{} at {start}: {error}", partition.name())))?;
-            let stream = Stream { name: partition.name().into(), partition: partition.clone(), next: *start };
+            let stream =
+                Stream { name: partition.name().into(), partition: partition.clone(), next: *start, came: vec![] };
             self.streams.push(stream);
         }
         self.consumer

@@ -151,15 +151,10 @@ impl Queue {
 
     /// Calls `see` with what is there, until it answers `false`: then that event is seen again the next time.
     pub(crate) fn see(&mut self, mut see: impl FnMut(Event<'_>) -> bool) {
-        self.see_places(|_, event| see(event));
-    }
-
-    /// Like [`Self::see`], of a queue that has several partitions.
-    pub(crate) fn see_places(&mut self, mut see: impl FnMut(Place<'_>, Event<'_>) -> bool) {
         while let Some(message) = self.taken.get(self.at) {
             // SAFETY: librdkafka gave us the message, and it is freed only in `free`.
             let message = unsafe { &**message };
-            if !see(Place(message), event(message)) {
+            if !see(event(message)) {
                 return;
             }
             if message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
@@ -167,6 +162,23 @@ impl Queue {
             }
             self.at += 1;
         }
+    }
+
+    /// All that was taken, in any order and as often as it is wanted.
+    pub(crate) fn events(&self) -> impl ExactSizeIterator<Item = (Place<'_>, Event<'_>)> {
+        // SAFETY: as above, and `self` is borrowed for as long.
+        self.taken.iter().map(|message| unsafe { &**message }).map(|message| (Place(message), event(message)))
+    }
+
+    /// Of all that was taken, this one.
+    pub(crate) fn event(&self, index: usize) -> Option<Event<'_>> {
+        // SAFETY: as above.
+        self.taken.get(index).map(|message| event(unsafe { &**message }))
+    }
+
+    /// All that was taken has been seen.
+    pub(crate) fn seen(&mut self) {
+        self.at = self.taken.len();
     }
 
     /// Takes from librdkafka what it has fetched, once all that was taken has been seen. Waits at most so long for the

@@ -37,6 +37,8 @@ use crate::kafka::{Outage, Watch, blocking, configuration, hopeless};
 const STEP_WAIT: Duration = Duration::from_secs(15);
 /// How long a full send queue is waited for before it is looked at again.
 const QUEUE_WAIT: Duration = Duration::from_millis(50);
+/// How long a wait for the broker is before it is looked whether it is over. (The client's own flush looks every 100 ms.)
+const FLUSH_WAIT: Duration = Duration::from_millis(1);
 /// Rows that are encoded at a time.
 const ENCODED_ROWS_MAX: usize = 4096;
 /// Timestamps are UTC.
@@ -49,7 +51,8 @@ const UNDER_WAY_MAX: i32 = 8192;
 
 /// What a user's options may change.
 const DEFAULTS: [(&str, &str); 9] = [
-    ("linger.ms", "5"),
+    // Without any, a request a row keeps a busy broker from everything else.
+    ("linger.ms", "1"),
     ("socket.nagle.disable", "true"),
     // A transaction that follows another may have to wait for the markers of that, which takes milliseconds.
     ("retry.backoff.ms", "5"),
@@ -83,14 +86,8 @@ pub(crate) fn open(
     let mut promises = vec![("enable.idempotence", "true"), ("acks", "all")];
     promises.extend(once.then_some(("transactional.id", id.as_str())));
     let mut producer = configuration(brokers, &DEFAULTS, client, &promises).map_err(SinkError::Fatal)?;
-    if let Some(open_for) = flows {
-        let given = |key: &str| client.contains_key(key);
-        if !given("linger.ms") {
-            producer.set("linger.ms", "0");
-        }
-        if once && !given("transaction.timeout.ms") {
-            producer.set("transaction.timeout.ms", (open_for + TRANSACTION_SLACK).as_millis().to_string());
-        }
+    if let Some(open_for) = flows.filter(|_| once && !client.contains_key("transaction.timeout.ms")) {
+        producer.set("transaction.timeout.ms", (open_for + TRANSACTION_SLACK).as_millis().to_string());
     }
     // Only what concerns the connection is an option of both kinds of client.
     let connection = client
@@ -227,7 +224,7 @@ impl Writer {
     fn close(&mut self, epoch: u64) -> Result<(), SinkError> {
         self.flowing = None;
         let ended = self.attempt(|open, to| {
-            open.producer.flush(STEP_WAIT).map_err(at("rows cannot be sent"))?;
+            flush(&open.producer)?;
             open.end(to, epoch)
         });
         self.came_of(ended)
@@ -423,7 +420,19 @@ impl Open {
 /// Sends rows, and waits until the broker has them.
 fn send_rows(producer: &BaseProducer<Watch>, topic: &str, rows: &[RecordBatch]) -> Result<(), Failed> {
     queue_rows(producer, topic, rows)?;
-    producer.flush(STEP_WAIT).map_err(at("rows cannot be sent"))
+    flush(producer)
+}
+
+/// Waits until the broker has all that was sent.
+fn flush(producer: &BaseProducer<Watch>) -> Result<(), Failed> {
+    let began = Instant::now();
+    while let Err(error) = producer.flush(Duration::ZERO) {
+        if began.elapsed() > STEP_WAIT || error.rdkafka_error_code() != Some(RDKafkaErrorCode::OperationTimedOut) {
+            return Err(Failed::Client("rows cannot be sent", error));
+        }
+        producer.poll(FLUSH_WAIT);
+    }
+    Ok(())
 }
 
 /// Sends rows, and does not wait for the broker.
