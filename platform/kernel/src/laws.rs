@@ -305,7 +305,10 @@ async fn run(rows: &[(String, i64)], events: &[Event], first: BaseBy, swap: bool
     process.base.write(by).await.unwrap();
     let manifest = load(&*world.store).await.unwrap();
     assert_eq!(manifest, *process.speed.ledger.lock().await.manifest());
-    [world.answer(&manifest, SUMS).await, world.answer(&manifest, ROWS).await, world.answer(&manifest, FIRSTS).await]
+    // A base that was merged by parts of the keys has them one after the other.
+    let mut sums = world.answer(&manifest, SUMS).await;
+    sums.sort();
+    [sums, world.answer(&manifest, ROWS).await, world.answer(&manifest, FIRSTS).await]
 }
 
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
