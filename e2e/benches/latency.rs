@@ -5,7 +5,7 @@
 //! Each row is due at an instant of a fixed schedule, which stands in it; what a reader of committed records sees of it
 //! later is its latency, so a stall counts for every row that waited. `BRAID_BENCH` is the peers' kit with its `venv`
 //! (Spark), and `BRAID_SPARK_KAFKA` a folder with Spark's Kafka connector; without them Braid runs alone.
-//! `LATENCY_RATES` (1000,10000) are rows per second, `LATENCY_ROUNDS` (2) how often each runs, in turn, and
+//! `LATENCY_ONLY` runs only those whose name has it. `LATENCY_RATES` (1000,10000) are rows per second, `LATENCY_ROUNDS` (2) how often each runs, in turn, and
 //! `LATENCY_SECONDS` (20) for how long, after as long a warm-up.
 
 use std::fmt::Write as _;
@@ -31,8 +31,20 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// Who runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Who {
+    /// An epoch as soon as there are rows, exactly once.
     Braid,
+    /// Continuous processing with this delivery.
+    Flow(&'static str),
     Spark(&'static str),
+}
+
+impl Who {
+    fn deployment(self) -> &'static str {
+        match self {
+            Who::Flow(_) => "e2e/benches/latency/continuous.yaml",
+            _ => "e2e/benches/latency/braid.yaml",
+        }
+    }
 }
 
 /// What one run measured; latencies in milliseconds.
@@ -59,9 +71,12 @@ fn main() {
     let rates = std::env::var("LATENCY_RATES").unwrap_or_else(|_| "1000,10000".into());
     let rates: Vec<u64> = rates.split(',').map(|rate| rate.parse().expect("a rate is a number")).collect();
     let seconds = count("LATENCY_SECONDS", 20);
-    let mut runners = vec![Who::Braid];
+    let mut runners = vec![Who::Braid, Who::Flow("at_least_once"), Who::Flow("exactly_once")];
     if kit.is_some() && jars.is_some() {
         runners.extend([Who::Spark("microbatch"), Who::Spark("realtime")]);
+    }
+    if let Ok(only) = std::env::var("LATENCY_ONLY") {
+        runners.retain(|who| format!("{who:?}").contains(&only));
     }
     let broker = Broker::start();
     let mut all = vec![];
@@ -100,7 +115,8 @@ fn run(
             command.arg("--checkpoint").arg(home.join("checkpoint")).arg("--jars").arg(jars);
             command
         }
-        _ => River::new("e2e/benches/latency/braid.yaml", home)
+        _ => River::new(who.deployment(), home)
+            .env("DELIVERY", if let Who::Flow(delivery) = who { delivery } else { "exactly_once" })
             .env("BROKERS", broker.address())
             .env("GIVEN", &given)
             .env("MAPPED", &mapped)
@@ -263,7 +279,8 @@ fn report(all: &[Measured], seconds: u64) -> String {
         let mine: Vec<&Measured> = all.iter().filter(|m| m.rate == rate && m.who == who).collect();
         let each = |of: &dyn Fn(&Measured) -> String| mine.iter().map(|m| of(m)).collect::<Vec<_>>().join(", ");
         let name = match who {
-            Who::Braid => "Braid, exactly once".to_owned(),
+            Who::Braid => "Braid, micro-batch, exactly once".to_owned(),
+            Who::Flow(delivery) => format!("Braid, continuous, {}", delivery.replace('_', " ")),
             Who::Spark("realtime") => "Spark, real-time mode, at least once".to_owned(),
             Who::Spark(_) => "Spark, micro-batch, at least once".to_owned(),
         };

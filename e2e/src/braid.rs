@@ -214,6 +214,11 @@ impl Running {
         Self { child, lines, seen }
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All that it has said.
     pub fn said(&self) -> String {
         self.seen.lock().expect("no reader panics").clone()

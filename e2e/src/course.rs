@@ -182,6 +182,35 @@ fn words_from_kafka_and_back() {
 }
 
 #[test]
+fn records_from_kafka_to_kafka_as_they_come() {
+    let broker = Broker::shared();
+    let text = std::fs::read_to_string(root().join("deploy/course/data/words.txt")).expect("the text");
+    for layout in LAYOUTS {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let (given, taken) = (broker.fresh_topic("given", 2), broker.fresh_topic("taken", 1));
+        let river = example("continuous", layout, home.path())
+            .env("KAFKA_BROKERS", broker.address())
+            .env("COURSE_GIVEN", &given)
+            .env("COURSE_TAKEN", &taken);
+        let running = river.up();
+        for partition in [0, 1] {
+            broker.produce(&given, partition, text.lines());
+            eventually("the lines", || {
+                let records = broker.records(&taken);
+                let there = records.iter().skip(text.lines().count() * partition as usize);
+                match there.map(|record| record.text().to_owned()).eq(text.lines()) {
+                    true => Ok(()),
+                    false => Err(running.said()),
+                }
+            });
+        }
+        running.stop();
+        let counted = river.rows("SELECT count(*) AS n FROM mapped");
+        assert_eq!(counted, [(2 * text.lines().count()).to_string()], "{layout}");
+    }
+}
+
+#[test]
 fn duplicates_are_dropped_for_ever_and_within_the_watermark() {
     for layout in LAYOUTS {
         let home = tempfile::tempdir().expect("a temporary directory");

@@ -22,8 +22,15 @@ fn sink(broker: &Broker, topic: &str, history: &str, schema: SchemaRef) -> Box<d
         client: BTreeMap::new(),
         format: SinkFormat::Json,
     };
-    let open =
-        braid_connect::sink(&format!("test-{topic}"), history, &to, OutputMode::Update, Delivery::ExactlyOnce, schema);
+    let open = braid_connect::sink(
+        &format!("test-{topic}"),
+        history,
+        &to,
+        OutputMode::Update,
+        Delivery::ExactlyOnce,
+        schema,
+        None,
+    );
     open.expect("the sink opens").output
 }
 

@@ -18,6 +18,8 @@ mod cases;
 #[cfg(test)]
 mod console;
 #[cfg(test)]
+mod continuous;
+#[cfg(test)]
 mod course;
 #[cfg(test)]
 mod delivery;

@@ -1,7 +1,7 @@
 //! The deployment's job: rows of sources, through the plugins of streams, into the engine. The speed and the batch
 //! layer each have one, and they are the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::max;
@@ -45,6 +45,8 @@ pub struct DeploymentJob {
     pipes: Vec<Pipe>,
     /// Per stream with state its plugin.
     keyed: BTreeMap<String, User>,
+    /// The views whose rows flow into sinks.
+    flowing: BTreeSet<String>,
     event_time: BTreeMap<String, String>,
     event_time_max: BTreeMap<String, i64>,
     contribution: Contribution,
@@ -73,6 +75,7 @@ impl DeploymentJob {
                 .filter_map(|stream| Some((stream.name.clone(), stream.transform_with_state.as_ref()?)))
                 .map(|(stream, keyed)| (stream, User::of(deployment, &keyed.plugin)))
                 .collect(),
+            flowing: deployment.sinks.values().map(|sink| sink.from.clone()).collect(),
             event_time: deployment
                 .sources
                 .iter()
@@ -124,6 +127,10 @@ impl Job for DeploymentJob {
             self.engine.feed(source, &rows.batch).await?;
         }
         Ok(())
+    }
+
+    async fn flow(&mut self) -> Result<BTreeMap<String, Vec<RecordBatch>>, JobError> {
+        self.engine.flow(&self.flowing).await
     }
 
     fn event_time_max(&self) -> BTreeMap<String, i64> {

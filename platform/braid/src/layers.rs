@@ -224,6 +224,7 @@ pub fn trigger(deployment: &model::Deployment) -> Trigger {
     match deployment.trigger {
         model::Trigger::Default => Trigger::Arrival { every: deployment.layout.epoch_every },
         model::Trigger::ProcessingTime(interval) => Trigger::ProcessingTime(interval),
+        model::Trigger::Continuous(every) => Trigger::Continuous { every, rows: deployment.layout.epoch_rows },
         model::Trigger::Once => Trigger::Once,
         model::Trigger::AvailableNow => Trigger::AvailableNow,
     }
@@ -293,8 +294,12 @@ async fn outlet(
         return Ok((Outlet::new(sink.from.clone(), output, to), None));
     }
     let writer = format!("{}-{name}", prepared.deployment.name);
-    let to =
-        braid_connect::sink(&writer, &manifest.history, &sink.to, sink.output_mode, sink.delivery, view.schema.clone())
-            .map_err(|error| Failure::Environment(format!("sink `{name}`: {error}")))?;
+    let flows = match prepared.deployment.trigger {
+        model::Trigger::Continuous(every) => Some(every),
+        _ => None,
+    };
+    let schema = view.schema.clone();
+    let to = braid_connect::sink(&writer, &manifest.history, &sink.to, sink.output_mode, sink.delivery, schema, flows)
+        .map_err(|error| Failure::Environment(format!("sink `{name}`: {error}")))?;
     Ok((Outlet::new(sink.from.clone(), output, to.output), to.memory))
 }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod clock;
+mod continuous;
 mod dlq;
 mod failure;
 mod job;

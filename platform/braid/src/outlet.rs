@@ -1,5 +1,7 @@
 //! A query's way out: the view's deltas, by output mode, into a sink or a plugin.
 
+use std::collections::BTreeMap;
+
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use braid_engine::Output;
@@ -36,8 +38,27 @@ impl Sink for Outlet {
             self.last = Some((epoch, rows));
         }
         let rows = self.last.as_ref().map_or(&[][..], |(_, rows)| rows);
-        self.to.write(epoch, rows).await?;
+        match epoch_rows.flowed {
+            true => self.to.close(epoch, rows).await?,
+            false => self.to.write(epoch, rows).await?,
+        }
         Ok(SinkReport { rows: rows.iter().map(|batch| batch.num_rows() as u64).sum() })
+    }
+
+    /// Rows that flow are a view's own: nothing is merged, and every mode writes them as they are.
+    async fn flow(
+        &mut self,
+        epoch: u64,
+        part: u64,
+        rows: &BTreeMap<String, Vec<RecordBatch>>,
+    ) -> Result<(), SinkError> {
+        if part == 0 {
+            self.last = None;
+        }
+        match rows.get(&self.view) {
+            None if part > 0 => Ok(()),
+            rows => self.to.flow(epoch, part, rows.map_or(&[], Vec::as_slice)).await,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use braid_wasm_host::{Plugin, PluginError, SinkPlugin};
 
 use crate::cli::{Output, Target};
 use crate::failure::Failure;
-use crate::{pipeline, position};
+use crate::{continuous, pipeline, position};
 
 /// A deployment whose parts fit together.
 pub struct Prepared {
@@ -75,6 +75,7 @@ pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failur
         }
     }
     let takers = takers(&mut deployment, &engine, &plugins, &loaded.source_map, &mut mistakes);
+    continuous::check(&deployment, engine.views(), &loaded.source_map, &mut mistakes);
     if !mistakes.list.is_empty() {
         return Err(render(&mistakes, output));
     }

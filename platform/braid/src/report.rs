@@ -15,6 +15,7 @@ use braid_spec::model::{BaseBy, CleanSource, End, Kafka, LogKeep, SinkKind, Sour
 use serde_json::json;
 
 use crate::cli::Output;
+use crate::continuous;
 use crate::failure::Failure;
 use crate::layers::{open_store, reader};
 use crate::prepare::Prepared;
@@ -205,7 +206,8 @@ pub fn plan(prepared: &Prepared, seen: &Seen, output: Output) -> Result<String, 
             SinkKind::Memory => "memory".into(),
             SinkKind::Plugin { plugin, .. } => format!("the plugin {plugin}"),
         };
-        text.push_str(&format!("  {name:<20} {:?} of {} to {to}\n", sink.output_mode, sink.from));
+        let when = continuous::when(deployment, sink);
+        text.push_str(&format!("  {name:<20} {:?} of {} to {to}{when}\n", sink.output_mode, sink.from));
     }
     text.push_str(&seen.text());
     Ok(text)

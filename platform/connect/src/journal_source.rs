@@ -101,6 +101,10 @@ impl Source for JournalSource {
             None => Ok(()),
         }
     }
+
+    fn joins(&self) -> bool {
+        true
+    }
 }
 
 /// Decodes those records of a chunk that are in the range.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientContext;
@@ -59,6 +60,8 @@ pub(crate) fn configuration(
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     complaint: Mutex<Option<String>>,
+    /// Whether a record could not be delivered.
+    undelivered: AtomicBool,
 }
 
 impl Watch {
@@ -70,8 +73,20 @@ impl Watch {
         }
     }
 
+    /// A record was given up, and why.
+    pub(crate) fn gave_up(&self, reason: String) {
+        self.complain(reason);
+        self.undelivered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a record was given up.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.undelivered.load(Ordering::Relaxed)
+    }
+
     /// Whatever it was, it is over.
     pub(crate) fn forget(&self) {
+        self.undelivered.store(false, Ordering::Relaxed);
         *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 

@@ -1,6 +1,6 @@
 //! Which offsets of which partitions an epoch reads: what the broker has, what was read, and how much is taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use braid_kernel::{Limit, SourceError, SourcePlan, SourceState};
@@ -18,7 +18,7 @@ use crate::kafka_topics::{Partition, Topics};
 /// How long the broker may take to answer before it counts as away.
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// How often topics are asked for new partitions.
-const TOPICS_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const TOPICS_EVERY: Duration = Duration::from_secs(1);
 
 /// What a broker has of a partition: from the oldest record to the end of what is decided (no open transaction is before it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,37 +83,80 @@ impl Planner {
         planned
     }
 
-    fn attempt(&mut self, state: &SourceState, limit: &Limit) -> Result<Option<SourcePlan>, SourceError> {
-        let client = match self.client.take() {
-            Some(client) => client,
-            None => connect(&self.config)?,
-        };
-        let client = self.client.insert(client);
-        let partitions = match &self.partitions {
-            Some((asked, partitions)) if asked.elapsed() < TOPICS_EVERY => partitions.clone(),
-            _ => {
-                let found = self.topics.partitions(client, state, &mut self.loss)?;
-                self.partitions = Some((Instant::now(), found.clone()));
-                found
-            }
-        };
+    /// Where each partition is to be read from, and what the broker has of it.
+    fn stand(&mut self, state: &SourceState) -> Result<Vec<(Partition, Bounds, i64)>, SourceError> {
+        let partitions = self.partitions(state)?;
+        let client = self.client.as_ref().ok_or_else(|| SourceError::Retry("bug: no client".into()))?;
         let bounds = bounds(client, &partitions)?;
         let there = There { client, partitions: &partitions, bounds: &bounds };
-        let first = state.offsets.is_empty();
-        let starts = if first { there.starts(&self.options)? } else { Vec::new() };
+        let starts = if state.offsets.is_empty() { there.starts(&self.options)? } else { Vec::new() };
         if let (true, Some(end), None) = (self.run_ends, &self.options.end, &self.ends) {
             self.ends = Some(partitions.iter().cloned().zip(there.ends(end)?).collect());
         }
-        let mut ranges = Vec::with_capacity(partitions.len());
-        for (at, (partition, bounds)) in partitions.iter().zip(bounds).enumerate() {
+        let mut places = Vec::with_capacity(partitions.len());
+        for (at, (partition, bounds)) in partitions.into_iter().zip(bounds).enumerate() {
             let asked = match state.offsets.get(&partition.name()) {
                 Some(offset) => *offset,
                 // A partition that came later has been unread from its beginning.
                 None => starts.get(at).copied().unwrap_or(bounds.low),
             };
-            let start = self.loss.resume(partition, asked, bounds)?;
+            let start = self.loss.resume(&partition, asked, bounds)?;
+            places.push((partition, bounds, start));
+        }
+        Ok(places)
+    }
+
+    /// Where each partition is to be read from by one who follows them; and whether that must be known before anything is
+    /// read: what comes until then would be skipped.
+    pub(crate) fn begin(&mut self, state: &SourceState) -> Result<(Vec<(Partition, i64)>, bool), SourceError> {
+        let places = self.stand(state).inspect_err(|error| {
+            if let SourceError::Retry(reason) = error {
+                self.partitions = None;
+                self.outage.began(reason);
+            }
+        })?;
+        self.outage.over();
+        let keep = state.offsets.is_empty() && self.options.start != Start::Earliest && !places.is_empty();
+        Ok((places.into_iter().map(|(partition, _, start)| (partition, start)).collect(), keep))
+    }
+
+    /// Partitions that came since, from their beginning.
+    pub(crate) fn newcomers(
+        &mut self,
+        state: &SourceState,
+        known: &BTreeSet<Partition>,
+    ) -> Result<Vec<(Partition, i64)>, SourceError> {
+        let mut new = self.partitions(state)?;
+        new.retain(|partition| !known.contains(partition));
+        let Some(client) = self.client.as_ref().filter(|_| !new.is_empty()) else { return Ok(Vec::new()) };
+        let bounds = bounds(client, &new)?;
+        Ok(new.into_iter().zip(bounds).map(|(partition, bounds)| (partition, bounds.low)).collect())
+    }
+
+    /// The partitions as of now, or of a moment ago.
+    fn partitions(&mut self, state: &SourceState) -> Result<Vec<Partition>, SourceError> {
+        let client = match self.client.take() {
+            Some(client) => client,
+            None => connect(&self.config)?,
+        };
+        let client = self.client.insert(client);
+        match &self.partitions {
+            Some((asked, partitions)) if asked.elapsed() < TOPICS_EVERY => Ok(partitions.clone()),
+            _ => {
+                let found = self.topics.partitions(client, state, &mut self.loss)?;
+                self.partitions = Some((Instant::now(), found.clone()));
+                Ok(found)
+            }
+        }
+    }
+
+    fn attempt(&mut self, state: &SourceState, limit: &Limit) -> Result<Option<SourcePlan>, SourceError> {
+        let first = state.offsets.is_empty();
+        let places = self.stand(state)?;
+        let mut ranges = Vec::with_capacity(places.len());
+        for (partition, bounds, start) in places {
             let end = match &self.ends {
-                Some(ends) => ends.get(partition).map_or(start, |end| (*end).min(bounds.end).max(start)),
+                Some(ends) => ends.get(&partition).map_or(start, |end| (*end).min(bounds.end).max(start)),
                 None => bounds.end,
             };
             let name = partition.name();

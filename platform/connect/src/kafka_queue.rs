@@ -1,4 +1,4 @@
-//! One partition's records as librdkafka hands them over: many at a time, borrowed, and with the offsets of its notices.
+//! Records of one partition, or of several, as librdkafka hands them over: many at a time, borrowed, and with the offsets of its notices.
 //!
 //! The safe consumer gives one record per call: measured in C on a busy machine, that took a fifth to a third more
 //! processor time per record, even before the safe wrapper's own cost. And of "the end was reached" it says no offset,
@@ -20,7 +20,7 @@ use crate::kafka::Watch;
 /// How many records are taken from librdkafka at a time.
 const TAKE_RECORDS_MAX: usize = 1024;
 
-/// The queue of one partition of a consumer, split from the consumer's own queue.
+/// The queue of one partition of a consumer, or of some, split from the consumer's own queue.
 pub(crate) struct Queue {
     queue: NonNull<native::rd_kafka_queue_t>,
     /// Taken from the queue, ours to free. Those before `at` were seen.
@@ -34,6 +34,27 @@ pub(crate) struct Queue {
 
 // SAFETY: librdkafka's objects may be used from any thread, and the records that `taken` points to belong to this alone.
 unsafe impl Send for Queue {}
+
+/// Where an event is from.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a>(&'a native::rd_kafka_message_t);
+
+impl<'a> Place<'a> {
+    /// The same for all events of a partition, as long as the consumer lives.
+    pub(crate) fn key(self) -> (usize, i32) {
+        (self.0.rkt as usize, self.0.partition)
+    }
+
+    /// Topic and number.
+    pub(crate) fn partition(self) -> (&'a str, i32) {
+        if self.0.rkt.is_null() {
+            return ("", self.0.partition);
+        }
+        // SAFETY: a message keeps its topic alive, and a topic its name, which is a C string.
+        let topic = unsafe { CStr::from_ptr(native::rd_kafka_topic_name(self.0.rkt)) };
+        (topic.to_str().unwrap_or_default(), self.0.partition)
+    }
+}
 
 /// What a partition's queue holds.
 pub(crate) enum Event<'a> {
@@ -107,6 +128,27 @@ impl Queue {
         Some(Self { queue, taken: Vec::new(), at: 0, noticed: -1, consumer: consumer.clone() })
     }
 
+    /// A queue of no partition.
+    pub(crate) fn shared(consumer: &Arc<BaseConsumer<Watch>>) -> Option<Self> {
+        // SAFETY: the client is alive, and outlives the queue.
+        let queue = NonNull::new(unsafe { native::rd_kafka_queue_new(consumer.client().native_ptr()) })?;
+        Some(Self { queue, taken: Vec::new(), at: 0, noticed: -1, consumer: consumer.clone() })
+    }
+
+    /// Takes in a partition's queue. `None` where the name cannot be a topic.
+    pub(crate) fn join(&mut self, topic: &str, partition: i32) -> Option<()> {
+        let topic = CString::new(topic).ok()?;
+        let client = self.consumer.client().native_ptr();
+        // SAFETY: the client, the text and this queue are alive; the handle of the partition's queue is let go of, and
+        // what is forwarded keeps both queues.
+        unsafe {
+            let queue = NonNull::new(native::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition))?;
+            native::rd_kafka_queue_forward(queue.as_ptr(), self.queue.as_ptr());
+            native::rd_kafka_queue_destroy(queue.as_ptr());
+        }
+        Some(())
+    }
+
     /// Calls `see` with what is there, until it answers `false`: then that event is seen again the next time.
     pub(crate) fn see(&mut self, mut see: impl FnMut(Event<'_>) -> bool) {
         while let Some(message) = self.taken.get(self.at) {
@@ -120,6 +162,23 @@ impl Queue {
             }
             self.at += 1;
         }
+    }
+
+    /// All that was taken, in any order and as often as it is wanted.
+    pub(crate) fn events(&self) -> impl ExactSizeIterator<Item = (Place<'_>, Event<'_>)> {
+        // SAFETY: as above, and `self` is borrowed for as long.
+        self.taken.iter().map(|message| unsafe { &**message }).map(|message| (Place(message), event(message)))
+    }
+
+    /// Of all that was taken, this one.
+    pub(crate) fn event(&self, index: usize) -> Option<Event<'_>> {
+        // SAFETY: as above.
+        self.taken.get(index).map(|message| event(unsafe { &**message }))
+    }
+
+    /// All that was taken has been seen.
+    pub(crate) fn seen(&mut self) {
+        self.at = self.taken.len();
     }
 
     /// Takes from librdkafka what it has fetched, once all that was taken has been seen. Waits at most so long for the

@@ -1,13 +1,16 @@
 //! A Kafka topic as a sink: each epoch's rows and the epoch's number are one transaction, so readers of committed
 //! records see every epoch once.
 //!
+//! In continuous processing the rows are sent as they flow, into a transaction that ends with the epoch; at least once,
+//! without one. Either way an epoch ends only when the broker has all of it.
+//!
 //! The number is kept as the committed offset of a consumer group that nobody joins (`braid-<writer>`, partition 0 of
 //! the topic), with the history that it counts in as its metadata. The broker forgets the offsets of a group after
 //! `offsets.retention.minutes` (seven days) without a write: a sink that crashed between its write and the manifest's
 //! commit and is started only then writes that one epoch again.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -30,12 +33,23 @@ use crate::kafka_value::Values;
 const STEP_WAIT: Duration = Duration::from_secs(15);
 /// How long a full send queue is waited for before it is looked at again.
 const QUEUE_WAIT: Duration = Duration::from_millis(50);
+/// How long a wait for the broker is before it is looked whether it is over. (The client's own flush looks every 100 ms.)
+const FLUSH_WAIT: Duration = Duration::from_millis(1);
 /// Rows that are encoded at a time.
 const ENCODED_ROWS_MAX: usize = 4096;
 
+/// How long a transaction may be open beyond the epoch that it is of.
+const TRANSACTION_SLACK: Duration = Duration::from_secs(60);
+/// Rows that flow are sent at once while not more than so many are under way.
+const UNDER_WAY_MAX: i32 = 8192;
+
 /// What a user's options may change.
-const DEFAULTS: [(&str, &str); 7] = [
-    ("linger.ms", "5"),
+const DEFAULTS: [(&str, &str); 9] = [
+    // Without any, a request a row keeps a busy broker from everything else.
+    ("linger.ms", "1"),
+    ("socket.nagle.disable", "true"),
+    // A transaction that follows another may have to wait for the markers of that, which takes milliseconds.
+    ("retry.backoff.ms", "5"),
     ("compression.type", "lz4"),
     ("queue.buffering.max.kbytes", "65536"),
     ("message.timeout.ms", "15000"),
@@ -60,12 +74,16 @@ pub(crate) fn open(
     client: &BTreeMap<String, String>,
     delivery: Delivery,
     values: Values,
+    flows: Option<Duration>,
 ) -> Result<KafkaSink, SinkError> {
     let id = format!("braid-{writer}");
     let once = delivery == Delivery::ExactlyOnce;
     let mut promises = vec![("enable.idempotence", "true"), ("acks", "all")];
     promises.extend(once.then_some(("transactional.id", id.as_str())));
-    let producer = configuration(brokers, &DEFAULTS, client, &promises).map_err(SinkError::Fatal)?;
+    let mut producer = configuration(brokers, &DEFAULTS, client, &promises).map_err(SinkError::Fatal)?;
+    if let Some(open_for) = flows.filter(|_| once && !client.contains_key("transaction.timeout.ms")) {
+        producer.set("transaction.timeout.ms", (open_for + TRANSACTION_SLACK).as_millis().to_string());
+    }
     // Only what concerns the connection is an option of both kinds of client.
     let connection = client
         .iter()
@@ -82,6 +100,7 @@ pub(crate) fn open(
         group: once.then_some(group),
         values,
         open: None,
+        flowing: None,
     };
     Ok(KafkaSink { writer: Arc::new(Mutex::new(writer)) })
 }
@@ -101,6 +120,24 @@ impl Output for KafkaSink {
         let rows = rows.to_vec();
         blocking(&self.writer, move |writer| writer.write(epoch, &rows)).await.map_err(SinkError::Fatal)?
     }
+
+    async fn flow(&mut self, epoch: u64, part: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
+        if let Ok(mut writer) = self.writer.try_lock()
+            && writer.is_quick(part)
+        {
+            return writer.flow(epoch, part, rows);
+        }
+        let rows = rows.to_vec();
+        blocking(&self.writer, move |writer| writer.flow(epoch, part, &rows)).await.map_err(SinkError::Fatal)?
+    }
+
+    async fn close(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
+        let flowed = self.writer.lock().unwrap_or_else(PoisonError::into_inner).flowing == Some(epoch);
+        match flowed {
+            true => blocking(&self.writer, move |writer| writer.close(epoch)).await.map_err(SinkError::Fatal)?,
+            false => self.write(epoch, rows).await,
+        }
+    }
 }
 
 struct Writer {
@@ -111,6 +148,8 @@ struct Writer {
     group: Option<ClientConfig>,
     values: Values,
     open: Option<Open>,
+    /// The epoch whose rows were sent, all of them so far.
+    flowing: Option<u64>,
     outage: Outage,
 }
 
@@ -126,21 +165,84 @@ impl ProducerContext for Watch {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        // The transaction cannot be committed then, so it is enough to know why.
         if let Err((error, _)) = result {
-            self.complain(error.to_string());
+            self.gave_up(error.to_string());
         }
     }
 }
 
 impl Writer {
     fn write(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
-        let written = self.attempt(epoch, rows);
+        let written = self.unflow().and_then(|()| self.ready(epoch)).and_then(|ready| match ready {
+            true => self.attempt(|open, to| {
+                open.begin()?;
+                send_rows(&open.producer, to, rows)?;
+                open.end(to, epoch)
+            }),
+            false => Ok(()),
+        });
+        self.came_of(written)
+    }
+
+    /// Whether rows can be sent without waiting for anything.
+    fn is_quick(&self, part: u64) -> bool {
+        let idle = |open: &Open| open.producer.in_flight_count() <= UNDER_WAY_MAX;
+        self.open.as_ref().is_some_and(idle) && (part > 0 || self.flowing.is_none())
+    }
+
+    /// Sends rows of an epoch that has not ended.
+    fn flow(&mut self, epoch: u64, part: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
+        let sent = match part {
+            0 => self.unflow(),
+            _ => Ok(()),
+        };
+        let sent = sent.and_then(|()| {
+            if rows.iter().all(|batch| batch.num_rows() == 0) {
+                return Ok(());
+            }
+            let begun = self.flowing == Some(epoch);
+            if !begun && !self.ready(epoch)? {
+                let what = format!("bug: epoch {epoch} is in topic `{}` before it was planned", self.topic);
+                return Err(SinkError::Fatal(what));
+            }
+            self.flowing = Some(epoch);
+            self.attempt(|open, to| {
+                if !begun {
+                    open.begin()?;
+                }
+                queue_rows(&open.producer, to, rows)?;
+                open.all_delivered()
+            })
+        });
+        self.came_of(sent)
+    }
+
+    /// Ends an epoch whose rows were sent.
+    fn close(&mut self, epoch: u64) -> Result<(), SinkError> {
+        self.flowing = None;
+        let ended = self.attempt(|open, to| {
+            flush(&open.producer)?;
+            open.end(to, epoch)
+        });
+        self.came_of(ended)
+    }
+
+    /// Takes back what flowed of an epoch that did not end.
+    fn unflow(&mut self) -> Result<(), SinkError> {
+        match (self.flowing.take(), &self.open) {
+            (Some(_), Some(Open { group: Some(_), .. })) => self.attempt(|open, _| {
+                open.producer.abort_transaction(STEP_WAIT).map_err(at("a transaction cannot be aborted"))
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn came_of(&mut self, written: Result<(), SinkError>) -> Result<(), SinkError> {
         match &written {
             Ok(()) => self.outage.over(),
             Err(error) => {
                 // Whether the transaction was committed is asked of the broker by the producer that comes next.
-                self.open = None;
+                (self.open, self.flowing) = (None, None);
                 if let SinkError::Retry(reason) = error {
                     self.outage.began(reason);
                 }
@@ -149,42 +251,42 @@ impl Writer {
         written
     }
 
-    fn attempt(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
+    /// Whether an epoch is to be written, and not there already.
+    fn ready(&mut self, epoch: u64) -> Result<bool, SinkError> {
         self.values.ready()?;
         let open = match self.open.take() {
             Some(open) => open,
             None => self.connect()?,
         };
-        let open = self.open.insert(open);
-        match open.done {
-            Some(done) if done == epoch => return Ok(()),
-            Some(done) if done > epoch => {
-                return Err(SinkError::Fatal(format!(
-                    "epoch {epoch} is to be written to topic `{}`, but epoch {done} is there already: \
-                     another Braid has taken over this deployment",
-                    self.topic
-                )));
-            }
-            _ => {}
+        match self.open.insert(open).done {
+            Some(done) if done == epoch => Ok(false),
+            Some(done) if done > epoch => Err(SinkError::Fatal(format!(
+                "epoch {epoch} is to be written to topic `{}`, but epoch {done} is there already: \
+                 another Braid has taken over this deployment",
+                self.topic
+            ))),
+            _ => Ok(true),
         }
-        let sent = match &open.group {
-            Some(group) => transaction(open, group, &self.topic, &self.history, epoch, &self.values, rows),
-            None => {
-                open.producer.context().forget();
-                send_rows(&open.producer, &self.topic, &self.values, rows)
-            }
+    }
+
+    /// Does a part of an epoch. What was begun is given up where that fails.
+    fn attempt(&mut self, part: impl FnOnce(&mut Open, To<'_>) -> Result<(), Failed>) -> Result<(), SinkError> {
+        let Some(open) = &mut self.open else {
+            return Err(SinkError::Retry(format!("topic `{}`: the producer is gone", self.topic)));
         };
-        match sent {
-            Ok(()) => {
-                open.done = Some(epoch);
-                Ok(())
-            }
+        let to = To { topic: &self.topic, history: &self.history, values: &self.values };
+        match part(open, to) {
+            Ok(()) => Ok(()),
             Err(Failed::Client(what, error)) => {
                 if open.group.is_some() {
                     let _ = open.producer.abort_transaction(QUEUE_WAIT);
                 }
                 open.producer.poll(Duration::ZERO);
                 Err(trouble(&self.topic, open.producer.context(), what, &error))
+            }
+            Err(Failed::Delivery) => {
+                let what = format!("topic `{}`: a row was not delivered", self.topic);
+                Err(SinkError::Retry(open.producer.context().explain(what)))
             }
             Err(Failed::Rows(reason)) => {
                 if open.group.is_some() {
@@ -258,9 +360,11 @@ fn is_fence(code: RDKafkaErrorCode) -> bool {
     matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)
 }
 
-/// Why a transaction was not committed.
+/// Why an epoch was not written.
 enum Failed {
     Client(&'static str, KafkaError),
+    /// A row that was sent did not arrive.
+    Delivery,
     /// The rows cannot be sent, however often it is tried.
     Rows(String),
 }
@@ -269,30 +373,73 @@ fn at(what: &'static str) -> impl FnOnce(KafkaError) -> Failed {
     move |error| Failed::Client(what, error)
 }
 
-/// The epoch's rows and number, all or nothing.
-fn transaction(
-    open: &Open,
-    group: &ConsumerGroupMetadata,
-    topic: &str,
-    history: &str,
-    epoch: u64,
-    values: &Values,
-    rows: &[RecordBatch],
-) -> Result<(), Failed> {
-    let producer = &open.producer;
-    producer.context().forget();
-    producer.begin_transaction().map_err(at("a transaction cannot be begun"))?;
-    send_rows(producer, topic, values, rows)?;
-    let next = i64::try_from(epoch + 1).map_err(|_| Failed::Rows("bug: epochs ran out".into()))?;
-    let mut number = TopicPartitionList::new();
-    number.add_partition(topic, 0).set_metadata(history);
-    number.set_partition_offset(topic, 0, Offset::Offset(next)).map_err(at("the epoch cannot be noted"))?;
-    producer.send_offsets_to_transaction(&number, group, STEP_WAIT).map_err(at("the epoch cannot be noted"))?;
-    producer.commit_transaction(STEP_WAIT).map_err(at("the transaction cannot be committed"))
+/// Where rows go and what they become, and the history that counts their epochs.
+#[derive(Clone, Copy)]
+struct To<'a> {
+    topic: &'a str,
+    history: &'a str,
+    values: &'a Values,
+}
+
+impl Open {
+    /// Begins an epoch.
+    fn begin(&self) -> Result<(), Failed> {
+        self.producer.context().forget();
+        match &self.group {
+            Some(_) => self.producer.begin_transaction().map_err(at("a transaction cannot be begun")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether nothing that was sent is lost. (Of a transaction the broker asks that itself.)
+    fn all_delivered(&self) -> Result<(), Failed> {
+        match self.group.is_none() && self.producer.context().has_given_up() {
+            true => Err(Failed::Delivery),
+            false => Ok(()),
+        }
+    }
+
+    /// Ends an epoch whose rows the broker has: with its number, all or nothing, where there are transactions.
+    fn end(&mut self, to: To<'_>, epoch: u64) -> Result<(), Failed> {
+        self.all_delivered()?;
+        if let Some(group) = &self.group {
+            let next = i64::try_from(epoch + 1).map_err(|_| Failed::Rows("bug: epochs ran out".into()))?;
+            let mut number = TopicPartitionList::new();
+            number.add_partition(to.topic, 0).set_metadata(to.history);
+            let noted = "the epoch cannot be noted";
+            number.set_partition_offset(to.topic, 0, Offset::Offset(next)).map_err(at(noted))?;
+            self.producer.send_offsets_to_transaction(&number, group, STEP_WAIT).map_err(at(noted))?;
+            self.producer.commit_transaction(STEP_WAIT).map_err(at("the transaction cannot be committed"))?;
+        }
+        self.done = Some(epoch);
+        Ok(())
+    }
 }
 
 /// Sends rows, and waits until the broker has them.
-fn send_rows(producer: &BaseProducer<Watch>, topic: &str, values: &Values, rows: &[RecordBatch]) -> Result<(), Failed> {
+fn send_rows(producer: &BaseProducer<Watch>, to: To<'_>, rows: &[RecordBatch]) -> Result<(), Failed> {
+    queue_rows(producer, to, rows)?;
+    flush(producer)
+}
+
+/// Waits until the broker has all that was sent.
+fn flush(producer: &BaseProducer<Watch>) -> Result<(), Failed> {
+    let began = Instant::now();
+    while let Err(error) = producer.flush(Duration::ZERO) {
+        if began.elapsed() > STEP_WAIT || error.rdkafka_error_code() != Some(RDKafkaErrorCode::OperationTimedOut) {
+            return Err(Failed::Client("rows cannot be sent", error));
+        }
+        producer.poll(FLUSH_WAIT);
+    }
+    Ok(())
+}
+
+/// Sends rows, and does not wait for the broker.
+fn queue_rows(
+    producer: &BaseProducer<Watch>,
+    To { topic, values, .. }: To<'_>,
+    rows: &[RecordBatch],
+) -> Result<(), Failed> {
     for batch in rows {
         for start in (0..batch.num_rows()).step_by(ENCODED_ROWS_MAX) {
             let part = batch.slice(start, ENCODED_ROWS_MAX.min(batch.num_rows() - start));
@@ -300,7 +447,7 @@ fn send_rows(producer: &BaseProducer<Watch>, topic: &str, values: &Values, rows:
             producer.poll(Duration::ZERO);
         }
     }
-    producer.flush(STEP_WAIT).map_err(at("rows cannot be sent"))
+    Ok(())
 }
 
 /// Queues one record, waiting for room.

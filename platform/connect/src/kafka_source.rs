@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use braid_kernel::{Limit, Rows, Source, SourceError, SourcePlan, SourceState};
+use braid_kernel::{Limit, Rows, Slices, Source, SourceError, SourcePlan, SourceState};
 use braid_spec::model;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -17,11 +17,13 @@ use tokio::sync::mpsc;
 
 use crate::SourceContext;
 use crate::kafka::{Outage, Watch, blocking, configuration, hopeless};
+use crate::kafka_follow::Follow;
 use crate::kafka_loss::Loss;
 use crate::kafka_plan::{Planner, bounds, trouble};
 use crate::kafka_queue::{Event, Queue};
 use crate::kafka_rows::RowsBuilder;
 use crate::kafka_topics::Partition;
+use crate::pump::accept;
 
 /// Fetched records that wait to be read, over all partitions. With four partitions, four times as much took about an
 /// eighth more processor time per record.
@@ -57,6 +59,7 @@ const PROMISES: [(&str, &str); 4] = [
 pub(crate) struct KafkaSource {
     planner: Arc<Mutex<Planner>>,
     reader: Arc<Mutex<Reader>>,
+    follow: Follow,
 }
 
 /// Opens a Kafka source. The broker is first asked when the source is planned.
@@ -68,6 +71,7 @@ pub(crate) fn open(
     let config = configuration(&kafka.brokers, &DEFAULTS, &kafka.client, &PROMISES).map_err(SourceError::Fatal)?;
     let rows = RowsBuilder::new(spec, &kafka.metadata, context.projection.as_deref(), context.batch_rows)?;
     let planner = Planner::new(&context.name, kafka.clone(), config.clone(), context.epoch_rows, context.ends)?;
+    let follow = Follow { config: config.clone(), kafka: kafka.clone(), spec: spec.clone(), context: context.clone() };
     let reader = Reader {
         source: context.name.clone(),
         sized_by_user: kafka.client.contains_key("queued.max.messages.kbytes"),
@@ -77,7 +81,7 @@ pub(crate) fn open(
         loss: Loss::new(&context.name, kafka.fail_on_data_loss),
         outage: Outage::of(format!("a read of source `{}`", context.name)),
     };
-    Ok(KafkaSource { planner: Arc::new(Mutex::new(planner)), reader: Arc::new(Mutex::new(reader)) })
+    Ok(KafkaSource { planner: Arc::new(Mutex::new(planner)), reader: Arc::new(Mutex::new(reader)), follow })
 }
 
 #[async_trait]
@@ -105,13 +109,42 @@ impl Source for KafkaSource {
                 let _ = failed.send(Err(SourceError::Fatal(reason))).await;
             }
         });
-        Ok(futures::stream::poll_fn(move |context| receiver.poll_recv(context)).boxed())
+        let on_bad_record = self.follow.spec.on_bad_record;
+        let rows = futures::stream::poll_fn(move |context| receiver.poll_recv(context));
+        Ok(rows.map(move |rows| accept(rows?, on_bad_record)).boxed())
     }
 
     /// Kafka keeps records for as long as its topics say, whoever has read them.
     async fn ack(&mut self, _state: &SourceState) -> Result<(), SourceError> {
         Ok(())
     }
+
+    async fn follow(&mut self, state: &SourceState) -> Result<Option<Slices>, SourceError> {
+        // Whatever was read by plans has another consumer.
+        if let Ok(mut reader) = self.reader.try_lock() {
+            reader.link = None;
+        }
+        self.follow.begin(&self.planner, state).await.map(Some)
+    }
+}
+
+/// A consumer for so many partitions.
+pub(crate) fn consumer(
+    mut config: ClientConfig,
+    source: &str,
+    partitions: usize,
+    sized_by_user: bool,
+) -> Result<BaseConsumer<Watch>, SourceError> {
+    if !sized_by_user {
+        let bytes = (QUEUED_BYTES_MAX / partitions.max(1)).max(QUEUED_BYTES_MIN);
+        config.set("queued.max.messages.kbytes", (bytes / 1024).to_string());
+    }
+    if config.get("group.id").is_none() {
+        config.set("group.id", format!("braid-{source}"));
+    }
+    config
+        .create_with_context(Watch::default())
+        .map_err(|error| SourceError::Fatal(format!("the Kafka client: {error}")))
 }
 
 /// What is read of one partition.
@@ -237,17 +270,7 @@ impl Reader {
     fn link_anew(&mut self, starts: BTreeMap<Partition, i64>) -> Result<(), SourceError> {
         self.link = None;
         let room = starts.len().next_power_of_two();
-        let mut config = self.config.clone();
-        if !self.sized_by_user {
-            let bytes = (QUEUED_BYTES_MAX / room).max(QUEUED_BYTES_MIN);
-            config.set("queued.max.messages.kbytes", (bytes / 1024).to_string());
-        }
-        if config.get("group.id").is_none() {
-            config.set("group.id", format!("braid-{}", self.source));
-        }
-        let consumer: BaseConsumer<Watch> = config
-            .create_with_context(Watch::default())
-            .map_err(|error| SourceError::Fatal(format!("the Kafka client: {error}")))?;
+        let consumer = consumer(self.config.clone(), &self.source, room, self.sized_by_user)?;
         let mut link = Link { streams: BTreeMap::new(), room, consumer: Arc::new(consumer) };
         link.add(&starts.into_iter().collect::<Vec<_>>())?;
         self.link = Some(link);

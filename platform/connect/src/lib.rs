@@ -9,6 +9,7 @@ mod generate;
 mod journal;
 mod journal_source;
 mod kafka;
+mod kafka_follow;
 mod kafka_limits;
 mod kafka_loss;
 mod kafka_plan;
@@ -33,6 +34,7 @@ mod test_store;
 mod text_sink;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -86,6 +88,15 @@ pub trait Output: Send {
     /// Writes an epoch's rows. Again with the same epoch and rows, the effect is that of once
     /// (a console prints again, and Kafka says in its own words what it can do).
     async fn write(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError>;
+    /// Takes rows of an epoch that has not ended, if it can: [`Self::close`] is given them all. Part 0 begins the epoch:
+    /// whatever flowed of one that never ended is void, as far as it can be taken back.
+    async fn flow(&mut self, _epoch: u64, _part: u64, _rows: &[RecordBatch]) -> Result<(), SinkError> {
+        Ok(())
+    }
+    /// Ends an epoch of whose rows all have flowed.
+    async fn close(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
+        self.write(epoch, rows).await
+    }
 }
 
 /// A sink, ready to be written.
@@ -126,7 +137,7 @@ fn open(spec: &model::Source, context: SourceContext) -> Result<OpenSource, Sour
 }
 
 /// Opens a sink for rows of `schema`, which come by `mode`. No other sink of a deployment has its `name`, and its epochs
-/// are those of `history` ([`braid_kernel::Manifest::history`]).
+/// are those of `history` ([`braid_kernel::Manifest::history`]). Where rows flow, an epoch is open for `flows`.
 pub fn sink(
     name: &str,
     history: &str,
@@ -134,6 +145,7 @@ pub fn sink(
     mode: OutputMode,
     delivery: Delivery,
     schema: SchemaRef,
+    flows: Option<Duration>,
 ) -> Result<OpenSink, SinkError> {
     match to {
         SinkKind::Memory => Ok(memory::open(mode, schema)),
@@ -143,7 +155,7 @@ pub fn sink(
         SinkKind::Parquet { path } => parquet_sink::open(path, schema),
         SinkKind::Kafka { brokers, topic, client, format } => {
             let values = Values::new(format, topic, &schema)?;
-            let sink = kafka_sink::open(name, history, brokers, topic, client, delivery, values)?;
+            let sink = kafka_sink::open(name, history, brokers, topic, client, delivery, values, flows)?;
             Ok(OpenSink { output: Box::new(sink), memory: None })
         }
         SinkKind::Plugin { .. } => Err(SinkError::Fatal("bug: user code is run elsewhere".into())),

@@ -32,6 +32,11 @@ impl MemoryTable {
         let epochs = self.epochs.read().unwrap_or_else(PoisonError::into_inner);
         epochs.iter().flat_map(|(_, rows)| rows.iter().cloned()).collect()
     }
+
+    fn epoch(&self, wanted: u64) -> Vec<RecordBatch> {
+        let epochs = self.epochs.read().unwrap_or_else(PoisonError::into_inner);
+        epochs.iter().filter(|(epoch, _)| *epoch == wanted).flat_map(|(_, rows)| rows.iter().cloned()).collect()
+    }
 }
 
 pub(crate) fn open(mode: OutputMode, schema: SchemaRef) -> OpenSink {
@@ -62,6 +67,14 @@ impl Output for Memory {
         }
         Ok(())
     }
+
+    async fn flow(&mut self, epoch: u64, part: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
+        let before = match part {
+            0 => vec![],
+            _ => self.table.epoch(epoch),
+        };
+        self.write(epoch, &[before, rows.to_vec()].concat()).await
+    }
 }
 
 #[cfg(test)]
@@ -89,7 +102,13 @@ mod tests {
             output.write(1, &batch(&[1, 2])).await.unwrap();
             output.write(2, &batch(&[3])).await.unwrap();
             output.write(2, &batch(&[3])).await.unwrap();
-            assert_eq!(values(&memory.unwrap()), expected, "{mode:?}");
+            assert_eq!(values(memory.as_ref().unwrap()), expected, "{mode:?}");
+            // What flows is there at once, and what flowed in vain is not.
+            for (part, new) in [(0, 7), (1, 8), (0, 4), (1, 5)] {
+                output.flow(3, part, &batch(&[new])).await.unwrap();
+            }
+            output.close(3, &batch(&[4, 5])).await.unwrap();
+            assert!(values(&memory.unwrap()).ends_with(&[4, 5]), "{mode:?}");
         }
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn pump(
 }
 
 /// Lets rows pass, unless one of their records is bad and that is an error.
-fn accept(rows: Rows, on_bad_record: OnBadRecord) -> Result<Rows, SourceError> {
+pub(crate) fn accept(rows: Rows, on_bad_record: OnBadRecord) -> Result<Rows, SourceError> {
     match (rows.bad.first(), on_bad_record) {
         (Some(bad), OnBadRecord::Fail) => Err(SourceError::BadRecord {
             partition: bad.partition.to_string(),

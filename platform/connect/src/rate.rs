@@ -108,6 +108,10 @@ impl Source for Rate {
     async fn ack(&mut self, _state: &SourceState) -> Result<(), SourceError> {
         Ok(())
     }
+
+    fn joins(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -13,10 +13,12 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use braid_kernel::ledger::{decode, encode};
-use braid_kernel::{BadRecord, Limit, Rows, Source, SourceError, SourcePlan, SourceState, Store, StoreError};
+use braid_kernel::{
+    BadRecord, Limit, Rows, Slice, Slices, Source, SourceError, SourcePlan, SourceState, Store, StoreError,
+};
 use braid_spec::model::{self, Csv, Format, SourceKind};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
@@ -190,6 +192,18 @@ impl Replaying {
         Self { inner, spec: spec.clone(), context, looked: None, end: 0 }
     }
 
+    /// The letters from one on, if there are any, as a slice.
+    async fn slice(&mut self, start: i64) -> Result<Option<Slice>, SourceError> {
+        let state = SourceState { offsets: [(PARTITION.into(), start)].into(), ..SourceState::default() };
+        match self.plan(&state, &Limit::default()).await? {
+            Some(plan) => {
+                let rows = self.read(&plan).await?.try_collect().await?;
+                Ok(Some(Slice { plan, rows }))
+            }
+            None => Ok(None),
+        }
+    }
+
     /// Looks for letters, now and then.
     async fn look(&mut self) -> Result<(), SourceError> {
         if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
@@ -271,6 +285,49 @@ impl Source for Replaying {
 
     async fn ack(&mut self, state: &SourceState) -> Result<(), SourceError> {
         self.inner.ack(&without(state).0).await
+    }
+
+    async fn follow(&mut self, state: &SourceState) -> Result<Option<Slices>, SourceError> {
+        let (inner, start) = without(state);
+        let Some(slices) = self.inner.follow(&inner).await? else { return Ok(None) };
+        // Letters are looked for beside it, by a source that has nothing else.
+        let letters = Self::new(Box::new(Nothing), &self.spec, self.context.clone());
+        let letters = futures::stream::unfold((letters, start.unwrap_or(0)), |(mut letters, start)| async move {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                match letters.slice(start).await {
+                    Ok(None) => {}
+                    Ok(Some(slice)) => {
+                        let end = slice.plan.end.get(PARTITION).copied().unwrap_or(start);
+                        return Some((Ok(slice), (letters, end)));
+                    }
+                    Err(error) => return Some((Err(error), (letters, start))),
+                }
+            }
+        });
+        Ok(Some(futures::stream::select(slices, letters).boxed()))
+    }
+
+    fn joins(&self) -> bool {
+        self.inner.joins()
+    }
+}
+
+/// A source that has nothing.
+struct Nothing;
+
+#[async_trait]
+impl Source for Nothing {
+    async fn plan(&mut self, _: &SourceState, _: &Limit) -> Result<Option<SourcePlan>, SourceError> {
+        Ok(None)
+    }
+
+    async fn read(&mut self, _: &SourcePlan) -> Result<BoxStream<'static, Result<Rows, SourceError>>, SourceError> {
+        Ok(futures::stream::empty().boxed())
+    }
+
+    async fn ack(&mut self, _: &SourceState) -> Result<(), SourceError> {
+        Ok(())
     }
 }
 

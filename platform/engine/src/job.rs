@@ -3,10 +3,11 @@
 //! An epoch's rows run through each view's plans as they are fed. When it ends, the stateful operators have their turn,
 //! each reading what those before it gave out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use braid_kernel::{EpochStart, JobError};
 use datafusion::common::{DataFusionError, Result as PlanResult};
 use datafusion::execution::session_state::SessionState;
@@ -60,6 +61,8 @@ struct Chain {
     /// Per operator its inputs.
     before: Vec<Vec<Pipeline>>,
     last: Option<Pipeline>,
+    /// Rows of this epoch that were given out already.
+    flowed: Vec<RecordBatch>,
 }
 
 #[derive(Debug)]
@@ -117,6 +120,7 @@ impl EngineJob {
         }
         for chain in self.gates.iter_mut().chain(&mut self.views) {
             chain.pipelines().for_each(Pipeline::reset);
+            chain.flowed.clear();
             for (stage, machine) in chain.owner.stages().iter().zip(&mut chain.machines) {
                 if let Err(error) = machine.begin(stage, start, &self.statics) {
                     self.trouble = Some(job_error(chain.owner.name(), &error));
@@ -197,6 +201,23 @@ impl EngineJob {
         fed
     }
 
+    /// What came of the rows since the last time, of these views, whose rows wait for nothing; the epoch's result has it
+    /// too. After an error the next `begin` starts anew.
+    pub async fn flow(&mut self, views: &BTreeSet<String>) -> Result<BTreeMap<String, Vec<RecordBatch>>, JobError> {
+        let mut flowing = BTreeMap::new();
+        for view in self.views.iter_mut().filter(|view| views.contains(view.owner.name())) {
+            match view.flow().await {
+                Ok(rows) if rows.is_empty() => {}
+                Ok(rows) => drop(flowing.insert(view.owner.name().to_owned(), rows)),
+                Err(error) => {
+                    self.failed = true;
+                    return Err(job_error(view.owner.name(), &error));
+                }
+            }
+        }
+        Ok(flowing)
+    }
+
     /// Ends the epoch: everything at or before `final_before_ms` is final. After an error, here or in `feed`, the next
     /// `begin` starts anew.
     pub async fn finish(&mut self, final_before_ms: Option<i64>) -> Result<EpochResult, JobError> {
@@ -255,7 +276,7 @@ async fn feed(
 impl Chain {
     fn new(owner: Owner) -> PlanResult<Self> {
         let machines = owner.stages().iter().map(Machine::new).collect::<PlanResult<_>>()?;
-        Ok(Self { owner, machines, before: Vec::new(), last: None })
+        Ok(Self { owner, machines, before: Vec::new(), last: None, flowed: Vec::new() })
     }
 
     async fn plan(&mut self, session: &SessionState) -> PlanResult<()> {
@@ -277,6 +298,18 @@ impl Chain {
             self.last = Some(Pipeline::plan(session, &view.lower, schema, groups, late).await?);
         }
         Ok(())
+    }
+
+    /// Gives out what came of the rows so far, where it waits for nothing.
+    async fn flow(&mut self) -> PlanResult<Vec<RecordBatch>> {
+        let waits = match &self.owner {
+            Owner::View(view) => view.keyed.is_some() || !self.machines.is_empty(),
+            Owner::Gate(..) => true,
+        };
+        let Some(last) = self.last.as_mut().filter(|_| !waits) else { return Ok(Vec::new()) };
+        let rows = last.finish(None).await?.rows;
+        self.flowed.extend(rows.iter().cloned());
+        Ok(rows)
     }
 
     fn pipelines(&mut self) -> impl Iterator<Item = &mut Pipeline> {
@@ -351,6 +384,12 @@ impl Chain {
             late_rows.kept.extend(done.late.kept);
             late_rows.rows += done.late.rows;
             out = done.rows;
+        }
+        if !self.flowed.is_empty() {
+            let all = std::mem::take(&mut self.flowed);
+            let schema = all[0].schema();
+            // Many a batch is of a row or two.
+            out = vec![concat_batches(&schema, all.iter().chain(&out))?];
         }
         if late_rows.rows > 0 {
             let name = self.owner.name().to_owned();

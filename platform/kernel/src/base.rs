@@ -14,11 +14,11 @@ use tokio::sync::{Mutex, watch};
 use crate::error::{JobError, StoreError};
 use crate::failpoint;
 use crate::fold::FoldLimits;
+use crate::intake::short;
 use crate::ledger::{Ledger, LedgerError, encode, retry};
 use crate::log::{epochs, from_log};
 use crate::manifest::{Base, BaseBy, BaseCommit, Change, Hole, LogIndex, Manifest, Segment, TableKind};
 use crate::serve::Board;
-use crate::speed::short;
 use crate::traits::{Clock, Contribution, EpochStart, Job, Merge, Segments};
 
 /// A recompute merges what it has after so many rows, so that its memory is bounded by the answers and not the log.

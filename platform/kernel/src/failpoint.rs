@@ -11,6 +11,8 @@ pub const POINTS: &[&str] = &[
     "manifest::snapshot::before",
     "manifest::snapshot::after",
     "manifest::trim::before",
+    "flow::given",
+    "flow::closing",
     "epoch::planned",
     "epoch::read",
     "epoch::log::written",

@@ -8,8 +8,8 @@ use std::slice::from_ref;
 use arrow_array::RecordBatch;
 
 use crate::base::{BaseError, BaseWriter};
+use crate::intake::short;
 use crate::manifest::{Manifest, Segment};
-use crate::speed::short;
 use crate::traits::{Front, Job};
 
 /// How much of a fold is in memory.

@@ -8,10 +8,14 @@ pub mod delivery;
 pub mod error;
 pub mod failed;
 pub mod failpoint;
+pub mod flow;
 pub mod fold;
+mod intake;
 pub mod keyed;
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod laws_flow;
 pub mod laws_store;
 pub mod ledger;
 pub mod log;
@@ -29,6 +33,7 @@ pub mod traits;
 pub mod trigger;
 
 pub use error::{JobError, SinkError, SourceError, StoreError};
+pub use flow::{Slice, Slices};
 pub use manifest::{Manifest, Segment, TableKind};
 pub use offsets::{Offsets, SourcePlan, SourceState};
 pub use rows::{BadRecord, Rows};

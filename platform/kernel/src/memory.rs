@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 
 use crate::error::{SourceError, StoreError};
+use crate::flow::{Slice, Slices};
 use crate::manifest::Segment;
 use crate::offsets::{SourcePlan, SourceState};
 use crate::rows::Rows;
@@ -143,6 +144,8 @@ fn corrupt(segment: &Segment) -> StoreError {
 pub struct MemorySource {
     rows: RecordBatch,
     rows_per_epoch: Box<dyn FnMut() -> usize + Send>,
+    /// Whether its rows come by themselves, and how many at a time.
+    rows_per_slice: Option<usize>,
 }
 
 impl MemorySource {
@@ -151,7 +154,31 @@ impl MemorySource {
 
     /// All rows of the partition, and how many to plan each time.
     pub fn new(rows: RecordBatch, rows_per_epoch: impl FnMut() -> usize + Send + 'static) -> Self {
-        Self { rows, rows_per_epoch: Box::new(rows_per_epoch) }
+        Self { rows, rows_per_epoch: Box::new(rows_per_epoch), rows_per_slice: None }
+    }
+
+    /// One whose rows come by themselves, so many at a time.
+    #[must_use]
+    pub fn following(self, rows_per_slice: usize) -> Self {
+        Self { rows_per_slice: Some(rows_per_slice.max(1)), ..self }
+    }
+
+    fn range(&self, start: i64, end: i64) -> Rows {
+        let batch = self.rows.slice(start as usize, (end - start) as usize);
+        Rows {
+            batch,
+            partition: Self::PARTITION.into(),
+            offsets: Int64Array::from_iter_values(start..end),
+            bad: vec![],
+        }
+    }
+}
+
+fn plan_of(start: i64, end: i64) -> SourcePlan {
+    SourcePlan {
+        start: [(MemorySource::PARTITION.to_string(), start)].into(),
+        end: [(MemorySource::PARTITION.to_string(), end)].into(),
+        ..SourcePlan::default()
     }
 }
 
@@ -162,23 +189,32 @@ impl Source for MemorySource {
         let there = self.rows.num_rows() as i64;
         let rows = i64::try_from(limit.rows((self.rows_per_epoch)() as u64)).unwrap_or(i64::MAX);
         let end = limit.end(Self::PARTITION, start, start.saturating_add(rows).min(there));
-        Ok((end > start).then(|| SourcePlan {
-            start: [(Self::PARTITION.to_string(), start)].into(),
-            end: [(Self::PARTITION.to_string(), end)].into(),
-            ..SourcePlan::default()
-        }))
+        Ok((end > start).then(|| plan_of(start, end)))
     }
 
     async fn read(&mut self, plan: &SourcePlan) -> Result<BoxStream<'static, Result<Rows, SourceError>>, SourceError> {
         let (start, end) = (plan.start[Self::PARTITION], plan.end[Self::PARTITION]);
-        let batch = self.rows.slice(start as usize, (end - start) as usize);
-        let offsets = Int64Array::from_iter_values(start..end);
-        let rows = Rows { batch, partition: Self::PARTITION.into(), offsets, bad: vec![] };
-        Ok(stream::iter([Ok(rows)]).boxed())
+        Ok(stream::iter([Ok(self.range(start, end))]).boxed())
     }
 
     async fn ack(&mut self, _: &SourceState) -> Result<(), SourceError> {
         Ok(())
+    }
+
+    async fn follow(&mut self, state: &SourceState) -> Result<Option<Slices>, SourceError> {
+        let Some(rows_per_slice) = self.rows_per_slice else { return Ok(None) };
+        let (first, there) = (state.offsets.get(Self::PARTITION).copied().unwrap_or(0), self.rows.num_rows() as i64);
+        let slices: Vec<_> = (first..there)
+            .step_by(rows_per_slice)
+            .map(|start| (start, there.min(start + rows_per_slice as i64)))
+            .map(|(start, end)| Ok(Slice { plan: plan_of(start, end), rows: vec![self.range(start, end)] }))
+            .collect();
+        // What comes then, comes later.
+        Ok(Some(stream::iter(slices).chain(stream::pending()).boxed()))
+    }
+
+    fn joins(&self) -> bool {
+        true
     }
 }
 

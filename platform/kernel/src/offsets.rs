@@ -40,6 +40,18 @@ pub struct SourcePlan {
     pub more: bool,
 }
 
+impl SourcePlan {
+    /// Reads what another plan does as well, which begins where this one ends.
+    pub fn join(&mut self, next: SourcePlan) {
+        for (partition, start) in next.start {
+            self.start.entry(partition).or_insert(start);
+        }
+        self.end.extend(next.end);
+        self.notes.extend(next.notes);
+        self.more = next.more;
+    }
+}
+
 impl SourceState {
     /// The state after an epoch of this plan has committed.
     pub fn advance(&mut self, plan: &SourcePlan) {

@@ -4,31 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::RecordBatch;
 use futures::StreamExt;
 use tokio::sync::Mutex;
 
 use crate::delivery;
-use crate::error::{JobError, SourceError, StoreError};
+use crate::error::{JobError, SourceError};
 pub use crate::failed::SpeedError;
 use crate::failpoint;
+use crate::flow::Followed;
+use crate::intake::{Intake, put_deltas, short};
 use crate::ledger::{Ledger, retry};
-use crate::log::to_log;
-use crate::manifest::{Change, Counts, EpochCommit, Manifest, Plan, Segment};
+use crate::manifest::{Change, Counts, EpochCommit, Manifest, Plan};
 use crate::notices::{self, DEAD_LETTERS, LATE_ROWS};
 use crate::offsets::SourcePlan;
 use crate::pressure::{Backpressure, Pressure};
 use crate::progress::{Activity, Progress, SinkProgress, SourceProgress, StateOperator};
-use crate::rows::BadRecord;
 use crate::serve::Board;
 use crate::time::rfc3339;
 use crate::traits::{Clock, Contribution, EpochOutput, EpochStart, Job, Segments, Sink, Source};
 use crate::trigger::{Limit, Take, Trigger};
 
-/// So many rows of the raw log are held before they are written as a segment.
-pub const LOG_ROWS_PER_SEGMENT: usize = 262_144;
-/// So many bad records of one source are kept in one epoch; more are counted.
-pub const BAD_RECORDS_KEPT_MAX: usize = 10_000;
 /// The first wait after a failure that may pass.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// The longest wait after a failure that may pass.
@@ -98,6 +93,8 @@ pub struct Memory {
     /// What was there at the start, where nothing else is taken.
     there: Option<BTreeMap<String, Arc<SourcePlan>>>,
     pressure: Pressure,
+    /// In continuous processing: the sources whose rows come by themselves.
+    pub(crate) followed: Followed,
 }
 
 /// What came of one step.
@@ -133,21 +130,11 @@ struct Asked {
     away: bool,
 }
 
-/// What was read in an epoch, besides rows fed to the job.
-#[derive(Default)]
-struct Intake {
-    rows: BTreeMap<String, u64>,
-    bad: BTreeMap<String, Vec<BadRecord>>,
-    bad_counts: BTreeMap<String, u64>,
-    log: Option<BTreeMap<String, Vec<Segment>>>,
-}
-
 impl Speed {
     /// One epoch: the one that was planned before a crash, or a new one.
     pub async fn step(&mut self) -> Result<Step, SpeedError> {
         let clock = self.clock.clone();
         let mut timer = Timer::start(&*clock);
-        let begun_at_ms = timer.begun_ms;
         let manifest = self.ledger.lock().await.manifest();
         self.restore(&manifest).await?;
         self.board.now(Activity::GettingOffsets);
@@ -176,20 +163,34 @@ impl Speed {
         }
         failpoint!("epoch::planned");
         timer.lap("walCommit");
-
         let intake = self.read(&manifest, &plan).await?;
-        let event_time = self.event_time(&manifest, &self.job.event_time_max());
-        let watermark = self.watermark(&manifest, &event_time, &intake);
+        self.close(&manifest, timer, plan, intake, false).await?;
+        Ok(Step::Ran { more })
+    }
+
+    /// Ends an epoch that was planned and read. `flowed`: what came of it was given to the sinks on the way.
+    pub(crate) async fn close(
+        &mut self,
+        manifest: &Manifest,
+        mut timer: Timer<'_>,
+        plan: Plan,
+        intake: Intake,
+        flowed: bool,
+    ) -> Result<(), SpeedError> {
+        let begun_at_ms = timer.begun_ms;
+        let event_time = self.event_time(manifest, &self.job.event_time_max());
+        let watermark = self.watermark(manifest, &event_time, &intake);
         let final_before = manifest.watermark.max(watermark);
         let mut contribution = self.job.finish(final_before).await?;
         failpoint!("epoch::read");
-        let counts = self.notices(&manifest, &plan, &intake, &mut contribution)?;
+        let counts = self.notices(manifest, &plan, &intake, &mut contribution)?;
         let writer = short(&manifest.writer);
         let deltas = put_deltas(&*self.segments, &*self.clock, plan.epoch, &writer, &contribution.deltas).await?;
         failpoint!("epoch::deltas::written");
         timer.lap("addBatch");
 
-        let output = EpochOutput { deltas: &contribution.deltas, late_before: manifest.watermark, final_before };
+        let output =
+            EpochOutput { deltas: &contribution.deltas, late_before: manifest.watermark, final_before, flowed };
         failpoint!("epoch::sinks::before");
         let once = &self.settings.at_most_once;
         let mut sinks = delivery::before_commit(&mut self.sinks, once, plan.epoch, &output).await?;
@@ -213,7 +214,8 @@ impl Speed {
             manifest
         };
         failpoint!("epoch::committed");
-        let output = EpochOutput { deltas: &contribution.deltas, late_before: manifest.watermark, final_before };
+        let output =
+            EpochOutput { deltas: &contribution.deltas, late_before: manifest.watermark, final_before, flowed: false };
         sinks.extend(delivery::behind_commit(&mut self.sinks, once, plan.epoch, &output).await);
         for (name, source) in &mut self.sources {
             if let Some(state) = committed.sources.get(name) {
@@ -230,7 +232,7 @@ impl Speed {
         }
         self.board.report(progress);
         self.board.now(Activity::WaitingForTrigger);
-        Ok(Step::Ran { more })
+        Ok(())
     }
 
     async fn plan(&mut self, manifest: &Manifest) -> Result<Offer, SpeedError> {
@@ -299,7 +301,7 @@ impl Speed {
     }
 
     /// Gives the job what the epochs before this process left.
-    async fn restore(&mut self, manifest: &Manifest) -> Result<(), SpeedError> {
+    pub(crate) async fn restore(&mut self, manifest: &Manifest) -> Result<(), SpeedError> {
         if self.memory.restored {
             return Ok(());
         }
@@ -317,8 +319,8 @@ impl Speed {
 
     async fn read(&mut self, manifest: &Manifest, plan: &Plan) -> Result<Intake, SpeedError> {
         self.job.begin(EpochStart { epoch: plan.epoch, late_before: manifest.watermark, planned_at: plan.at_ms });
-        let writer = short(&manifest.writer);
-        let mut intake = Intake { log: manifest.keeps_log().then(BTreeMap::new), ..Intake::default() };
+        let (segments, clock) = (self.segments.clone(), self.clock.clone());
+        let mut intake = Intake::new(manifest);
         for (name, range) in &plan.sources {
             let failed = |error| SpeedError::Source { source_name: name.clone(), error };
             let Some(source) = self.sources.get_mut(name) else {
@@ -326,25 +328,14 @@ impl Speed {
                 return Err(failed(gone));
             };
             let mut stream = source.read(range).await.map_err(failed)?;
-            let mut log = LogWriter::new(plan.epoch, name, &writer);
+            intake.begin(name, manifest);
             while let Some(rows) = stream.next().await {
                 let mut rows = rows.map_err(failed)?;
-                *intake.rows.entry(name.clone()).or_default() += rows.batch.num_rows() as u64;
-                *intake.bad_counts.entry(name.clone()).or_default() += rows.bad.len() as u64;
-                let kept = intake.bad.entry(name.clone()).or_default();
-                kept.extend(rows.bad.drain(..).take(BAD_RECORDS_KEPT_MAX.saturating_sub(kept.len())));
-                if rows.batch.num_rows() == 0 {
-                    continue;
+                if intake.take(name, &mut rows, &*segments, &*clock).await? {
+                    self.job.feed(name, rows).await?;
                 }
-                if intake.log.is_some() {
-                    log.push(to_log(&rows)?, &*self.segments, &*self.clock).await?;
-                }
-                self.job.feed(name, rows).await?;
             }
-            if let Some(logs) = &mut intake.log {
-                logs.insert(name.clone(), log.finish(&*self.segments, &*self.clock).await?);
-                failpoint!("epoch::log::written");
-            }
+            intake.end(name, &*segments, &*clock).await?;
         }
         Ok(intake)
     }
@@ -488,82 +479,21 @@ impl Speed {
     }
 }
 
-/// Writes an epoch's deltas. Nothing names them yet.
-async fn put_deltas(
-    segments: &dyn Segments,
-    clock: &dyn Clock,
-    epoch: u64,
-    writer: &str,
-    deltas: &BTreeMap<String, Vec<RecordBatch>>,
-) -> Result<BTreeMap<String, Vec<Segment>>, SpeedError> {
-    let mut written = BTreeMap::new();
-    for (table, batches) in deltas {
-        if batches.iter().all(|batch| batch.num_rows() == 0) {
-            continue;
-        }
-        let name = format!("tables/{table}/delta/{epoch:020}-{writer}.parquet");
-        let segment = retry(clock, || segments.write(&name, batches)).await?;
-        written.insert(table.clone(), vec![segment]);
-    }
-    Ok(written)
-}
-
-/// Enough of a writer's name to keep its files apart from another's.
-pub(crate) fn short(writer: &str) -> String {
-    let tail = writer.len().saturating_sub(8);
-    writer.get(tail..).unwrap_or(writer).to_string()
-}
-
-/// Gathers one source's raw rows of one epoch into segments.
-struct LogWriter {
-    prefix: String,
-    pending: Vec<RecordBatch>,
-    rows: usize,
-    written: Vec<Segment>,
-}
-
-impl LogWriter {
-    fn new(epoch: u64, source: &str, writer: &str) -> Self {
-        Self { prefix: format!("log/{source}/{epoch:020}-{writer}"), pending: vec![], rows: 0, written: vec![] }
-    }
-
-    async fn push(&mut self, batch: RecordBatch, to: &dyn Segments, clock: &dyn Clock) -> Result<(), StoreError> {
-        self.rows += batch.num_rows();
-        self.pending.push(batch);
-        if self.rows >= LOG_ROWS_PER_SEGMENT { self.flush(to, clock).await } else { Ok(()) }
-    }
-
-    async fn flush(&mut self, to: &dyn Segments, clock: &dyn Clock) -> Result<(), StoreError> {
-        let name = format!("{}-{}.parquet", self.prefix, self.written.len());
-        self.written.push(retry(clock, || to.write(&name, &self.pending)).await?);
-        self.pending.clear();
-        self.rows = 0;
-        Ok(())
-    }
-
-    async fn finish(mut self, to: &dyn Segments, clock: &dyn Clock) -> Result<Vec<Segment>, StoreError> {
-        if !self.pending.is_empty() {
-            self.flush(to, clock).await?;
-        }
-        Ok(self.written)
-    }
-}
-
 /// Milliseconds by phase.
-struct Timer<'a> {
+pub(crate) struct Timer<'a> {
     clock: &'a dyn Clock,
-    begun_ms: i64,
+    pub(crate) begun_ms: i64,
     lap_ms: i64,
     laps: BTreeMap<String, u64>,
 }
 
 impl<'a> Timer<'a> {
-    fn start(clock: &'a dyn Clock) -> Self {
+    pub(crate) fn start(clock: &'a dyn Clock) -> Self {
         let now = clock.now_ms();
         Self { clock, begun_ms: now, lap_ms: now, laps: BTreeMap::new() }
     }
 
-    fn lap(&mut self, phase: &str) {
+    pub(crate) fn lap(&mut self, phase: &str) {
         let now = self.clock.now_ms();
         *self.laps.entry(phase.into()).or_default() += (now - self.lap_ms).max(0) as u64;
         self.lap_ms = now;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use crate::error::{JobError, SinkError, SourceError, StoreError};
+use crate::flow::Slices;
 use crate::manifest::Segment;
 #[cfg(doc)]
 use crate::manifest::TableKind;
@@ -49,6 +50,16 @@ pub trait Source: Send {
     async fn read(&mut self, plan: &SourcePlan) -> Result<BoxStream<'static, Result<Rows, SourceError>>, SourceError>;
     /// Everything before `state.offsets` is durable in Braid: the source may let go of it.
     async fn ack(&mut self, state: &SourceState) -> Result<(), SourceError>;
+    /// Rows as they come from `state` on, for epochs that are planned when they end; `None` where the source has to be
+    /// asked. It may be called again with another state: what the stream of before still has is not wanted.
+    async fn follow(&mut self, _state: &SourceState) -> Result<Option<Slices>, SourceError> {
+        Ok(None)
+    }
+    /// Whether plans that follow one another can be read as one: from the starts of the first to the ends of the last,
+    /// with the notes of all.
+    fn joins(&self) -> bool {
+        false
+    }
 }
 
 /// The user's transformation: the same in the speed and in the batch layer.
@@ -59,6 +70,11 @@ pub trait Job: Send {
     fn begin(&mut self, start: EpochStart);
     /// Takes rows of one source. Rows of a partition come in their order.
     async fn feed(&mut self, source: &str, rows: Rows) -> Result<(), JobError>;
+    /// What came of the rows fed since the last time, per table whose rows need not wait for the end of the epoch. They
+    /// are in the epoch's contribution too.
+    async fn flow(&mut self) -> Result<BTreeMap<String, Vec<RecordBatch>>, JobError> {
+        Ok(BTreeMap::new())
+    }
     /// The greatest event time per source of the rows fed in this epoch, in milliseconds since the Unix epoch.
     fn event_time_max(&self) -> BTreeMap<String, i64>;
     /// Ends the epoch: what it contributes. `final_before` is the watermark with this epoch's rows: state that is only
@@ -124,6 +140,16 @@ pub trait Ingest: Send + Sync {
 pub trait Sink: Send {
     /// Writes what an epoch changed. Called again with the same epoch after a crash: the effect is that of one call.
     async fn write(&mut self, epoch: u64, epoch_rows: &EpochOutput<'_>) -> Result<SinkReport, SinkError>;
+    /// Takes rows of an epoch that has not ended, per table, if it can: `write` is given them all once more. Part 0
+    /// begins the epoch, whatever flowed of it before.
+    async fn flow(
+        &mut self,
+        _epoch: u64,
+        _part: u64,
+        _rows: &BTreeMap<String, Vec<RecordBatch>>,
+    ) -> Result<(), SinkError> {
+        Ok(())
+    }
 }
 
 /// Time, for loops that wait.
@@ -157,6 +183,8 @@ pub struct EpochOutput<'a> {
     pub late_before: Option<i64>,
     /// The watermark after this epoch, in milliseconds: windows that ended at or before it are final.
     pub final_before: Option<i64>,
+    /// Whether all of its rows were given to `flow`, by this process and in one go.
+    pub flowed: bool,
 }
 
 /// What became of an epoch's rows in a sink.

@@ -20,6 +20,8 @@ pub enum Trigger {
     Arrival { every: Duration },
     /// At each whole multiple of the interval, or at once where an epoch took longer. Rows that wait, wait for it.
     ProcessingTime(Duration),
+    /// Rows flow as they come. An epoch is committed so long after it began, or earlier after so many rows.
+    Continuous { every: Duration, rows: u64 },
     /// One epoch of everything that is there, whatever limits say; then the end.
     Once,
     /// What is there at the start, in as many epochs as the limits make of it; then the end.
@@ -57,6 +59,8 @@ impl Trigger {
             Self::Once | Self::AvailableNow | Self::CaughtUp => Some(Duration::ZERO),
             Self::Arrival { .. } if step == (Step::Ran { more: true }) => Some(Duration::ZERO),
             Self::ProcessingTime(Duration::ZERO) => Some(if idle { POLL } else { Duration::ZERO }),
+            // It has waited for rows itself.
+            Self::Continuous { .. } => Some(Duration::ZERO),
             Self::Arrival { every } => Some(every.saturating_sub(between(begun_ms, now_ms))),
             Self::ProcessingTime(interval) => {
                 let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1);
@@ -120,7 +124,11 @@ impl Speed {
         let mut backoff = BACKOFF_MIN;
         while !*stop.borrow() {
             let begun_ms = self.clock.now_ms();
-            let pause = match self.step().await {
+            let stepped = match trigger {
+                Trigger::Continuous { every, rows } => self.flow(every, rows, &mut stop).await,
+                _ => self.step().await,
+            };
+            let pause = match stepped {
                 Ok(Step::Waits) => {
                     let wait = trigger.interval().unwrap_or_default().max(backoff);
                     backoff = (backoff * 2).min(BACKOFF_MAX);

@@ -33,6 +33,8 @@ pub(crate) struct Builder<'a> {
     pub check_files: bool,
     /// The columns of a format that has a schema elsewhere.
     pub columns: &'a crate::FindColumns,
+    /// Whether rows flow to sinks as they come.
+    pub flows: bool,
 }
 
 impl Builder<'_> {
@@ -113,10 +115,11 @@ impl Builder<'_> {
                 self.wrong(&trigger.path_of(key), format!("`{key}` is `true` or not there"), None, hint);
             }
         }
-        match trigger.duration_maybe("processing_time") {
-            Some(interval) => Trigger::ProcessingTime(interval),
-            None if trigger.has("once") => Trigger::Once,
-            None => Trigger::AvailableNow,
+        match (trigger.duration_maybe("processing_time"), trigger.duration_maybe("continuous")) {
+            (Some(interval), _) => Trigger::ProcessingTime(interval),
+            (None, Some(interval)) => Trigger::Continuous(interval),
+            (None, None) if trigger.has("once") => Trigger::Once,
+            (None, None) => Trigger::AvailableNow,
         }
     }
 
@@ -333,7 +336,11 @@ impl Builder<'_> {
                     let hint = Some("leave it out, or write to Kafka or files".to_owned());
                     self.wrong(&fields.path_of("delivery"), *reason, expected, hint);
                 }
-                most.unwrap_or(Delivery::AtLeastOnce)
+                match (written, &to) {
+                    // As in Spark: what flows into transactions is seen only when they end, so that is asked for.
+                    (None, SinkKind::Kafka { .. }) if self.flows => Delivery::AtLeastOnce,
+                    _ => most.unwrap_or(Delivery::AtLeastOnce),
+                }
             }
         };
         Sink { from: fields.text("from"), output_mode: output_mode(&fields.text("output_mode")), delivery, to }

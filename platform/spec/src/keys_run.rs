@@ -58,6 +58,12 @@ pub(crate) static TRIGGER: Keys = Keys {
             "An epoch at each whole multiple of this interval; rows that wait, wait for it. `0s` is as fast as it goes.",
         ),
         key(
+            "continuous",
+            Duration { min_ms: 1 },
+            Optional,
+            "Rows flow to sinks as they come, and what came is committed so often. For views without an aggregate or a memory.",
+        ),
+        key(
             "once",
             Flag,
             Optional,
@@ -71,7 +77,7 @@ pub(crate) static TRIGGER: Keys = Keys {
         ),
     ],
     choice: KIND,
-    one_of: &["processing_time", "once", "available_now"],
+    one_of: &["processing_time", "continuous", "once", "available_now"],
     dotted: false,
 };
 

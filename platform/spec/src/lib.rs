@@ -148,6 +148,7 @@ fn deployment(
         working: &options.working_dir,
         check_files: options.check_files,
         columns: options.columns,
+        flows: root.fields("trigger").is_some_and(|trigger| trigger.has("continuous")),
     };
     for section in ["sources", "views"] {
         if root.has(section) && !root.is_bad(section) && root.named(section).next().is_none() {

@@ -91,6 +91,8 @@ pub enum Trigger {
     Default,
     /// At each whole multiple of this.
     ProcessingTime(Duration),
+    /// Rows flow as they come, and what came is committed so often.
+    Continuous(Duration),
     /// Once, with everything that is there.
     Once,
     /// In several epochs, with what is there at the start.
@@ -102,6 +104,7 @@ impl fmt::Display for Trigger {
         match self {
             Trigger::Default => f.write_str("default"),
             Trigger::ProcessingTime(interval) => write!(f, "processing_time {interval:?}"),
+            Trigger::Continuous(every) => write!(f, "continuous {every:?}"),
             Trigger::Once => f.write_str("once"),
             Trigger::AvailableNow => f.write_str("available_now"),
         }
