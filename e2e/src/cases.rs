@@ -97,9 +97,8 @@ fn check(name: &str, mode: Mode) {
 /// What is remembered is the same where none of it is in memory.
 #[test]
 fn cases_with_state_on_disk() {
-    const CASES: [&str; 9] = [
+    const CASES: [&str; 8] = [
         "D5-update-state-by-key",
-        "D7-output-modes",
         "Q3-session-windows",
         "Q3-windows",
         "Q4-watermark-and-late-rows",
