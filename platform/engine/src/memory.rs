@@ -25,7 +25,7 @@ const CACHE_BYTES_MIN: u64 = 64 << 10;
 /// The part of the bound for rows that are still to be written. A tree of them takes several times what they count.
 const UNWRITTEN_PART: u64 = 12;
 /// Not less is gathered before it is written.
-const UNWRITTEN_BYTES_MIN: u64 = 1 << 10;
+const UNWRITTEN_BYTES_MIN: u64 = if cfg!(test) { 1 << 10 } else { 64 << 10 };
 /// Not more is gathered before it is written.
 const UNWRITTEN_BYTES_MAX: u64 = 32 << 20;
 
