@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use braid_kernel::{EpochStart, JobError};
+use braid_kernel::{EpochStart, JobError, Tables};
 use datafusion::common::{DataFusionError, Result as PlanResult};
 use datafusion::execution::session_state::SessionState;
 
@@ -26,6 +26,8 @@ pub const LATE_ROWS_MAX: u64 = 10_000;
 pub struct EngineJob {
     engine: Engine,
     statics: Arc<Statics>,
+    /// What static tables were, where an epoch of the past is run again.
+    seen: Option<Arc<Statics>>,
     /// What rows of an input pass before any view reads them.
     gates: Vec<Chain>,
     views: Vec<Chain>,
@@ -96,14 +98,14 @@ impl EngineJob {
         let gates = gates.map(Chain::new).collect::<PlanResult<_>>()?;
         let views = engine.compiled().values().map(|view| Chain::new(Owner::View(view.clone())));
         let views = views.collect::<PlanResult<_>>()?;
-        Ok(Self { engine, statics, gates, views, planned: false, late_before_ms: None, failed: false })
+        Ok(Self { engine, statics, seen: None, gates, views, planned: false, late_before_ms: None, failed: false })
     }
 
     /// Starts an epoch. What an epoch that was not finished had taken is forgotten, and what this one changed before is undone.
     pub fn begin(&mut self, start: EpochStart) {
         self.late_before_ms = start.late_before;
         self.failed = false;
-        let statics = self.engine.statics();
+        let statics = self.seen.clone().unwrap_or_else(|| self.engine.statics());
         if !Arc::ptr_eq(&statics, &self.statics) {
             self.statics = statics;
             self.planned = false;
@@ -127,6 +129,20 @@ impl EngineJob {
             }
         }
         Err(JobError::Bug(format!("no operator remembers `{table}`")))
+    }
+
+    /// The static tables as the epoch under way sees them.
+    pub fn tables(&self) -> Tables {
+        self.statics.0.clone()
+    }
+
+    /// From the next `begin` on a static table has these rows, and others only in this way.
+    pub fn see(&mut self, table: &str, rows: Vec<RecordBatch>) -> Result<(), JobError> {
+        let rows = self.engine.conformed(table, rows).map_err(|error| JobError::Bug(error.message))?;
+        let mut seen = self.seen.as_ref().unwrap_or(&self.statics).as_ref().clone();
+        seen.0.insert(table.to_owned(), Arc::new(rows));
+        self.seen = Some(Arc::new(seen));
+        Ok(())
     }
 
     /// When an epoch has something to do even without rows, in milliseconds since the Unix epoch.

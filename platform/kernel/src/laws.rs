@@ -21,7 +21,7 @@ use crate::memory::{Fault, MemoryClock, MemorySegments, MemorySource, MemoryStor
 use crate::rows::Rows;
 use crate::serve::{Board, Snapshot};
 use crate::speed::{Settings, Speed, Step};
-use crate::traits::{Contribution, EpochStart, Job, Merge, Segments, Store};
+use crate::traits::{Contribution, EpochStart, Job, Merge, Segments, Store, Tables};
 
 const SUMS: &str = "sums";
 const ROWS: &str = "rows";
@@ -105,6 +105,14 @@ impl Job for Sums {
 
     fn restore(&mut self, _: &str, rows: &[RecordBatch]) -> Result<(), JobError> {
         self.seen = unbatch(rows).into_iter().map(|(key, _)| key).collect();
+        Ok(())
+    }
+
+    fn tables(&self) -> Tables {
+        Tables::new()
+    }
+
+    fn see(&mut self, _: &str, _: Vec<RecordBatch>) -> Result<(), JobError> {
         Ok(())
     }
 

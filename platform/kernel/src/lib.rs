@@ -32,6 +32,6 @@ pub use manifest::{Manifest, Segment, TableKind};
 pub use offsets::{Offsets, SourcePlan, SourceState};
 pub use rows::{BadRecord, Rows};
 pub use traits::{
-    Clock, Contribution, EpochOutput, EpochStart, Ingest, Job, Merge, Segments, Sink, SinkReport, Source, Store,
+    Clock, Contribution, EpochOutput, EpochStart, Ingest, Job, Merge, Segments, Sink, SinkReport, Source, Store, Tables,
 };
 pub use trigger::{Limit, Take, Trigger};

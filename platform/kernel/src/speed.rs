@@ -22,7 +22,7 @@ use crate::progress::{Activity, Progress, SinkProgress, SourceProgress, StateOpe
 use crate::rows::BadRecord;
 use crate::serve::Board;
 use crate::time::rfc3339;
-use crate::traits::{Clock, Contribution, EpochOutput, EpochStart, Job, Segments, Sink, Source};
+use crate::traits::{Clock, Contribution, EpochOutput, EpochStart, Job, Segments, Sink, Source, Tables};
 use crate::trigger::{Limit, Take, Trigger};
 
 /// So many rows of the raw log are held before they are written as a segment.
@@ -98,6 +98,8 @@ pub struct Memory {
     /// What was there at the start, where nothing else is taken.
     there: Option<BTreeMap<String, Arc<SourcePlan>>>,
     pressure: Pressure,
+    /// The static tables as the log last has them.
+    logged_tables: Tables,
 }
 
 /// What came of one step.
@@ -142,6 +144,33 @@ struct Intake {
     log: Option<BTreeMap<String, Vec<Segment>>>,
 }
 
+impl Intake {
+    /// Logs static tables that are others than the log last has, so that a recompute sees what the epoch saw.
+    async fn tables(
+        &mut self,
+        tables: &Tables,
+        logged: &Tables,
+        manifest: &Manifest,
+        segments: &dyn Segments,
+        clock: &dyn Clock,
+    ) -> Result<(), StoreError> {
+        let Some(log) = &mut self.log else {
+            return Ok(());
+        };
+        for (name, rows) in tables {
+            if logged.get(name).is_some_and(|logged| Arc::ptr_eq(logged, rows)) {
+                continue;
+            }
+            let mut writer = LogWriter::new(manifest.next, name, &short(&manifest.writer));
+            for batch in rows.iter() {
+                writer.push(batch.clone(), segments, clock).await?;
+            }
+            log.insert(name.clone(), writer.finish(segments, clock).await?);
+        }
+        Ok(())
+    }
+}
+
 impl Speed {
     /// One epoch: the one that was planned before a crash, or a new one.
     pub async fn step(&mut self) -> Result<Step, SpeedError> {
@@ -177,7 +206,9 @@ impl Speed {
         failpoint!("epoch::planned");
         timer.lap("walCommit");
 
-        let intake = self.read(&manifest, &plan).await?;
+        let mut intake = self.read(&manifest, &plan).await?;
+        let tables = self.job.tables();
+        intake.tables(&tables, &self.memory.logged_tables, &manifest, &*self.segments, &*self.clock).await?;
         let event_time = self.event_time(&manifest, &self.job.event_time_max());
         let watermark = self.watermark(&manifest, &event_time, &intake);
         let final_before = manifest.watermark.max(watermark);
@@ -212,6 +243,9 @@ impl Speed {
             self.board.advance(manifest.clone(), Some((plan.epoch, &contribution.deltas)));
             manifest
         };
+        if manifest.keeps_log() {
+            self.memory.logged_tables = tables;
+        }
         failpoint!("epoch::committed");
         let output = EpochOutput { deltas: &contribution.deltas, late_before: manifest.watermark, final_before };
         sinks.extend(delivery::behind_commit(&mut self.sinks, once, plan.epoch, &output).await);

@@ -1,6 +1,7 @@
 //! What the kernel needs of the world. Each trait has a memory adapter in [`crate::memory`] and a law suite in [`crate::laws`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
@@ -66,9 +67,16 @@ pub trait Job: Send {
     async fn finish(&mut self, final_before: Option<i64>) -> Result<Contribution, JobError>;
     /// Takes the rows of a [`TableKind::State`] table, oldest first, as they were before the next epoch.
     fn restore(&mut self, table: &str, rows: &[RecordBatch]) -> Result<(), JobError>;
+    /// The static tables that the epoch under way sees, by name: the same objects as in the epoch before where nothing changed.
+    fn tables(&self) -> Tables;
+    /// From the next `begin` on a static table has these rows, whatever it has elsewhere.
+    fn see(&mut self, table: &str, rows: Vec<RecordBatch>) -> Result<(), JobError>;
     /// When an epoch has something to do even if no source has, in milliseconds since the Unix epoch.
     fn wakes_at(&self) -> Option<i64>;
 }
+
+/// Rows of static tables by name.
+pub type Tables = BTreeMap<String, Arc<Vec<RecordBatch>>>;
 
 /// The beginning of an epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
