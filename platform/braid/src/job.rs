@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType, TimestampMi
 use arrow::json::LineDelimitedWriter;
 use async_trait::async_trait;
 use braid_engine::{EngineJob, Failed};
-use braid_kernel::{BadRecord, Contribution, EpochStart, Job, JobError, Rows};
+use braid_kernel::{BadRecord, Contribution, EpochStart, Job, JobError, Rows, Tables};
 use braid_spec::model::{Deployment, OnPluginError, Stream};
 use braid_wasm_host::Applier;
 
@@ -164,6 +164,14 @@ impl Job for DeploymentJob {
         rows_max: usize,
     ) -> Result<Option<(RecordBatch, Vec<u8>)>, JobError> {
         self.engine.remembered(table, after, rows_max)
+    }
+
+    fn tables(&self) -> Tables {
+        self.engine.tables()
+    }
+
+    fn see(&mut self, table: &str, rows: Vec<RecordBatch>) -> Result<(), JobError> {
+        self.engine.see(table, rows)
     }
 
     fn wakes_at(&self) -> Option<i64> {

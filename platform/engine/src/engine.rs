@@ -95,21 +95,23 @@ impl Engine {
 
     /// Replaces a static table's rows, whose columns are found by name; jobs take them at their next `begin`.
     pub async fn refresh(&self, table: &str, batches: Vec<RecordBatch>) -> Result<(), CompileError> {
-        let error = |message: String, hint| CompileError { view: table.to_owned(), position: None, message, hint };
-        let schemas = &self.shared.static_schemas;
-        let Some(schema) = schemas.get(table) else {
-            return Err(error("there is no such table".into(), did_you_mean(table, schemas.keys())));
-        };
-        let rows = batches
-            .into_iter()
-            .map(|batch| conform_by_name(&batch, &lowered(schema)))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|reason| error(reason, None))?;
+        let rows = self.conformed(table, batches)?;
         let mut statics = self.shared.statics.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = statics.as_ref().clone();
         next.0.insert(table.to_owned(), Arc::new(rows));
         *statics = Arc::new(next);
         Ok(())
+    }
+
+    /// Rows of a static table as views read them.
+    pub(crate) fn conformed(&self, table: &str, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, CompileError> {
+        let error = |message: String, hint| CompileError { view: table.to_owned(), position: None, message, hint };
+        let schemas = &self.shared.static_schemas;
+        let Some(schema) = schemas.get(table) else {
+            return Err(error("there is no such table".into(), did_you_mean(table, schemas.keys())));
+        };
+        let rows = batches.into_iter().map(|batch| conform_by_name(&batch, &lowered(schema)));
+        rows.collect::<Result<_, _>>().map_err(|reason| error(reason, None))
     }
 
     /// What a sink of this view and mode is to write; or why they do not go together, in Spark's sense.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use braid_kernel::{EpochStart, JobError};
+use braid_kernel::{EpochStart, JobError, Tables};
 use datafusion::common::{DataFusionError, Result as PlanResult};
 use datafusion::execution::session_state::SessionState;
 
@@ -28,6 +28,8 @@ pub const LATE_ROWS_MAX: u64 = 10_000;
 pub struct EngineJob {
     engine: Engine,
     statics: Arc<Statics>,
+    /// What static tables were, where an epoch of the past is run again.
+    seen: Option<Arc<Statics>>,
     /// What rows of an input pass before any view reads them.
     gates: Vec<Chain>,
     views: Vec<Chain>,
@@ -103,7 +105,7 @@ impl EngineJob {
         let views = engine.compiled().values().map(|view| Chain::new(Owner::View(view.clone())));
         let views = views.collect::<PlanResult<_>>()?;
         let (planned, late_before_ms, failed, trouble) = (false, None, false, None);
-        let mut job = Self { engine, statics, gates, views, planned, late_before_ms, failed, trouble };
+        let mut job = Self { engine, statics, seen: None, gates, views, planned, late_before_ms, failed, trouble };
         let memory = job.engine.memory().clone();
         job.states().for_each(|state| state.within(&memory));
         Ok(job)
@@ -113,7 +115,7 @@ impl EngineJob {
     pub fn begin(&mut self, start: EpochStart) {
         self.late_before_ms = start.late_before;
         (self.failed, self.trouble) = (false, None);
-        let statics = self.engine.statics();
+        let statics = self.seen.clone().unwrap_or_else(|| self.engine.statics());
         if !Arc::ptr_eq(&statics, &self.statics) {
             self.statics = statics;
             self.planned = false;
@@ -165,6 +167,20 @@ impl EngineJob {
     fn states(&mut self) -> impl Iterator<Item = &mut State> {
         let chains = self.gates.iter_mut().chain(&mut self.views);
         chains.flat_map(|chain| &mut chain.machines).flat_map(Machine::states)
+    }
+
+    /// The static tables as the epoch under way sees them.
+    pub fn tables(&self) -> Tables {
+        self.statics.0.clone()
+    }
+
+    /// From the next `begin` on a static table has these rows, and others only in this way.
+    pub fn see(&mut self, table: &str, rows: Vec<RecordBatch>) -> Result<(), JobError> {
+        let rows = self.engine.conformed(table, rows).map_err(|error| JobError::Bug(error.message))?;
+        let mut seen = self.seen.as_ref().unwrap_or(&self.statics).as_ref().clone();
+        seen.0.insert(table.to_owned(), Arc::new(rows));
+        self.seen = Some(Arc::new(seen));
+        Ok(())
     }
 
     /// When an epoch has something to do even without rows, in milliseconds since the Unix epoch.

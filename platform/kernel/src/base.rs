@@ -219,6 +219,7 @@ impl BaseWriter {
         let store = self.ledger.lock().await.store().clone();
         let mut log = epochs(store, manifest.clone(), manifest.next).await?;
         let mut expected = from;
+        let tables = job.tables();
         while let Some(epoch) = log.next().await {
             let epoch = epoch?;
             if epoch.epoch != expected {
@@ -227,7 +228,13 @@ impl BaseWriter {
             expected += 1;
             let (late_before, final_before) = if one_by_one { epoch.watermarks } else { (None, None) };
             let start = EpochStart { epoch: epoch.epoch, late_before, planned_at: epoch.planned_at_ms };
-            for (source, segments) in &epoch.segments {
+            for (table, segments) in epoch.segments.iter().filter(|(name, _)| tables.contains_key(*name)) {
+                if std::mem::take(&mut begun) {
+                    gathered.take(job.finish(None).await?);
+                }
+                job.see(table, self.read(segments).await?)?;
+            }
+            for (source, segments) in epoch.segments.iter().filter(|(name, _)| !tables.contains_key(*name)) {
                 for segment in segments {
                     for batch in self.segments.read(segment).await? {
                         for rows in from_log(&batch)? {

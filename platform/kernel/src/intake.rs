@@ -1,7 +1,8 @@
-//! What is read in an epoch, besides the rows that are fed to the job: counts, bad records and the raw log; and the
+//! What is read in an epoch, besides the rows that are fed to the job: counts, bad records, the raw log and static tables; and the
 //! segments of what came of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 
@@ -12,7 +13,7 @@ use crate::ledger::retry;
 use crate::log::to_log;
 use crate::manifest::{Manifest, Segment};
 use crate::rows::{BadRecord, Rows};
-use crate::traits::{Clock, Segments};
+use crate::traits::{Clock, Segments, Tables};
 
 /// So many rows of the raw log are held before they are written as a segment.
 pub const LOG_ROWS_PER_SEGMENT: usize = 262_144;
@@ -68,6 +69,31 @@ impl Intake {
         if let (Some(logs), Some(log)) = (&mut self.log, self.writers.remove(name)) {
             logs.insert(name.into(), log.finish(to, clock).await?);
             failpoint!("epoch::log::written");
+        }
+        Ok(())
+    }
+
+    /// Logs static tables that are others than the log last has, so that a recompute sees what the epoch saw.
+    pub(crate) async fn tables(
+        &mut self,
+        tables: &Tables,
+        logged: &Tables,
+        manifest: &Manifest,
+        to: &dyn Segments,
+        clock: &dyn Clock,
+    ) -> Result<(), StoreError> {
+        let Some(log) = &mut self.log else {
+            return Ok(());
+        };
+        for (name, rows) in tables {
+            if logged.get(name).is_some_and(|logged| Arc::ptr_eq(logged, rows)) {
+                continue;
+            }
+            let mut writer = LogWriter::new(manifest.next, name, &short(&manifest.writer));
+            for batch in rows.iter() {
+                writer.push(batch.clone(), to, clock).await?;
+            }
+            log.insert(name.clone(), writer.finish(to, clock).await?);
         }
         Ok(())
     }

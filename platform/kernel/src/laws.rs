@@ -22,7 +22,7 @@ use crate::memory::{Fault, MemoryClock, MemorySegments, MemorySource, MemoryStor
 use crate::rows::Rows;
 use crate::serve::{Board, Snapshot};
 use crate::speed::{Settings, Speed, Step};
-use crate::traits::{Contribution, EpochStart, Front, Job, Merge, Segments, Store};
+use crate::traits::{Contribution, EpochStart, Front, Job, Merge, Segments, Store, Tables};
 
 pub(super) const SUMS: &str = "sums";
 pub(super) const ROWS: &str = "rows";
@@ -126,6 +126,14 @@ impl Job for Sums {
         let behind = self.seen.iter().filter(|key| after.is_none_or(|after| key.as_bytes() > after));
         let rows: Vec<_> = behind.take(rows_max).map(|key| (key.clone(), 1)).collect();
         Ok(rows.last().map(|(last, _)| (batch(&rows), last.clone().into_bytes())))
+    }
+
+    fn tables(&self) -> Tables {
+        Tables::new()
+    }
+
+    fn see(&mut self, _: &str, _: Vec<RecordBatch>) -> Result<(), JobError> {
+        Ok(())
     }
 
     fn wakes_at(&self) -> Option<i64> {

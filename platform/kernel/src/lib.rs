@@ -39,5 +39,6 @@ pub use offsets::{Offsets, SourcePlan, SourceState};
 pub use rows::{BadRecord, Rows};
 pub use traits::{
     Clock, Contribution, EpochOutput, EpochStart, Front, Ingest, Job, Merge, Segments, Sink, SinkReport, Source, Store,
+    Tables,
 };
 pub use trigger::{Limit, Take, Trigger};

@@ -21,7 +21,7 @@ use crate::pressure::{Backpressure, Pressure};
 use crate::progress::{Activity, Progress, SinkProgress, SourceProgress, StateOperator};
 use crate::serve::Board;
 use crate::time::rfc3339;
-use crate::traits::{Clock, Contribution, EpochOutput, EpochStart, Job, Segments, Sink, Source};
+use crate::traits::{Clock, Contribution, EpochOutput, EpochStart, Job, Segments, Sink, Source, Tables};
 use crate::trigger::{Limit, Take, Trigger};
 
 /// The first wait after a failure that may pass.
@@ -95,6 +95,8 @@ pub struct Memory {
     pressure: Pressure,
     /// In continuous processing: the sources whose rows come by themselves.
     pub(crate) followed: Followed,
+    /// The static tables as the log last has them.
+    logged_tables: Tables,
 }
 
 /// What came of one step.
@@ -174,10 +176,12 @@ impl Speed {
         manifest: &Manifest,
         mut timer: Timer<'_>,
         plan: Plan,
-        intake: Intake,
+        mut intake: Intake,
         flowed: bool,
     ) -> Result<(), SpeedError> {
         let begun_at_ms = timer.begun_ms;
+        let tables = self.job.tables();
+        intake.tables(&tables, &self.memory.logged_tables, manifest, &*self.segments, &*self.clock).await?;
         let event_time = self.event_time(manifest, &self.job.event_time_max());
         let watermark = self.watermark(manifest, &event_time, &intake);
         let final_before = manifest.watermark.max(watermark);
@@ -213,6 +217,9 @@ impl Speed {
             self.board.advance(manifest.clone(), Some((plan.epoch, &contribution.deltas)));
             manifest
         };
+        if manifest.keeps_log() {
+            self.memory.logged_tables = tables;
+        }
         failpoint!("epoch::committed");
         let output =
             EpochOutput { deltas: &contribution.deltas, late_before: manifest.watermark, final_before, flowed: false };

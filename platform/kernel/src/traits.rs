@@ -1,6 +1,7 @@
 //! What the kernel needs of the world. Each trait has a memory adapter in [`crate::memory`] and a law suite in [`crate::laws`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
@@ -90,9 +91,16 @@ pub trait Job: Send {
         after: Option<&[u8]>,
         rows_max: usize,
     ) -> Result<Option<(RecordBatch, Vec<u8>)>, JobError>;
+    /// The static tables that the epoch under way sees, by name: the same objects as in the epoch before where nothing changed.
+    fn tables(&self) -> Tables;
+    /// From the next `begin` on a static table has these rows, whatever it has elsewhere.
+    fn see(&mut self, table: &str, rows: Vec<RecordBatch>) -> Result<(), JobError>;
     /// When an epoch has something to do even if no source has, in milliseconds since the Unix epoch.
     fn wakes_at(&self) -> Option<i64>;
 }
+
+/// Rows of static tables by name.
+pub type Tables = BTreeMap<String, Arc<Vec<RecordBatch>>>;
 
 /// The beginning of an epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
