@@ -35,15 +35,17 @@ impl Bench {
         std::fs::write(self.home.path().join(format!("input/{number}.json")), rows).expect("a fresh file");
     }
 
-    /// What is written from the start, whatever the columns are called and the format says.
+    /// What is written from the start, whatever the columns are called and the format says. Deployments of one name would
+    /// take the topic's transactions over from one another, so the topic is in it.
     fn writer(&self, name: &str, columns: &str, format: &str) -> River {
         let text = format!(
-            "apiVersion: braid/v1\nname: {name}\nlayout: kappa\nstore: memory://\nsources:\n  rows:\n    \
+            "apiVersion: braid/v1\nname: {name}-{}\nlayout: kappa\nstore: memory://\nsources:\n  rows:\n    \
              files: {{path: \"${{INPUT}}\", max_files_per_trigger: 1}}\n    format: json\n    \
              schema: {{id: long, at: timestamp, word: string, price: \"decimal(10,2)\", tags: array<string>}}\n\
              views:\n  all: {{sql: \"SELECT {columns} FROM rows\"}}\n\
              sinks:\n  out: {{from: all, kafka: {{brokers: \"{}\", topic: {}, format: {{avro: {format}}}}}}}\n\
              restart: {{max_attempts: 0}}\n",
+            self.topic,
             Broker::shared().address(),
             self.topic
         );

@@ -9,17 +9,11 @@ use std::time::Duration;
 use crate::braid::{River, count};
 use crate::broker::Broker;
 use crate::cases::same;
+use crate::numbered::{send, value};
 use crate::random::Random;
 
-/// Rows that are sent at a time.
-const ROWS_AT_A_TIME: u64 = 40;
 /// Braid lives at most so long before it is killed, in milliseconds: some tens of epochs.
 const LIFE_MS: u64 = 1_500;
-
-/// Row `id`'s value; negative ones do not pass.
-fn value(id: u64) -> i64 {
-    Random::new(id).below(1000) as i64 - 200
-}
 
 struct Show {
     broker: Broker,
@@ -31,12 +25,7 @@ struct Show {
 
 impl Show {
     fn send(&mut self) {
-        for partition in 0..3u64 {
-            let ids = (self.sent..self.sent + ROWS_AT_A_TIME).filter(|id| id % 3 == partition);
-            let lines = ids.map(|id| format!("{{\"id\":{id},\"v\":{}}}", value(id)));
-            self.broker.produce(&self.given, partition as i32, lines);
-        }
-        self.sent += ROWS_AT_A_TIME;
+        self.sent = send(&self.broker, &self.given, 3, self.sent);
     }
 
     /// What a reader of committed records sees: no row twice, and (`all`) each once.

@@ -48,6 +48,8 @@ mod kill;
 #[cfg(test)]
 mod managed;
 #[cfg(test)]
+mod numbered;
+#[cfg(test)]
 mod pipelines;
 #[cfg(test)]
 mod plugin_sinks;

@@ -56,8 +56,8 @@ const EXAMPLES: &[Example] = &[
     ("watermark_policy", "changed", "watermark_policy", "serving:", "watermark_policy: max\nserving:"),
     ("backpressure", "changed", "backpressure", "serving:", "backpressure: {enabled: true}\nserving:"),
     ("restart", "changed", "restart", "serving:", "restart: {max_attempts: 7}\nserving:"),
-    ("state", "changed", "state", "serving:", "state: {memory: 7MiB}\nserving:"),
     ("serving", "changed", "serving", "127.0.0.1:0", "localhost:0"),
+    ("state", "changed", "state", "serving:", "state: {memory: 7MiB}\nserving:"),
     ("sources.*", "added", "sources.fresh", "  spare:", "  fresh: {http: {}, format: text}\n  spare:"),
     ("sources.*", "removed", "sources.spare", "  spare: {http: {}, format: json, schema: {n: long}}\n", ""),
     (
