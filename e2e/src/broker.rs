@@ -39,6 +39,8 @@ struct Place {
     port: u16,
     controller_port: u16,
     home: tempfile::TempDir,
+    /// What else `e2e/setup/kafka run` is told.
+    options: &'static [&'static str],
 }
 
 /// A running broker.
@@ -86,6 +88,15 @@ impl Broker {
 
     /// Starts a broker of one's own, with nothing in it. Returns when it answers: about two seconds where nothing else runs.
     pub fn start() -> Broker {
+        Self::start_with(&["--heap", "256m"])
+    }
+
+    /// Starts a broker that is as quick as it gets, some seconds later: for benchmarks.
+    pub fn start_for_long() -> Broker {
+        Self::start_with(&["--heap", "1g", "--for-long"])
+    }
+
+    fn start_with(options: &'static [&'static str]) -> Broker {
         sweep();
         let ports: Vec<TcpListener> =
             (0..2).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port")).collect();
@@ -94,7 +105,7 @@ impl Broker {
             .prefix(&format!("{HOME_PREFIX}{}-", std::process::id()))
             .tempdir()
             .expect("there is a temporary directory");
-        let place = Place { port: port(0), controller_port: port(1), home };
+        let place = Place { port: port(0), controller_port: port(1), home, options };
         drop(ports);
         let address = format!("127.0.0.1:{}", place.port);
         let mut broker = Broker { address, place: Some(place), process: None, producer: OnceLock::new() };
@@ -141,7 +152,9 @@ impl Broker {
         let file = std::fs::File::options().create(true).append(true).open(&log).expect("the log can be written");
         let mut command = Command::new(root().join("e2e/setup/kafka"));
         command
-            .args(["run", "--die-with-parent", "--heap", "256m", "--port"])
+            .args(["run", "--die-with-parent"])
+            .args(place.options)
+            .arg("--port")
             .arg(place.port.to_string())
             .arg("--controller-port")
             .arg(place.controller_port.to_string())

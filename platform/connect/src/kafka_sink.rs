@@ -33,8 +33,9 @@ use crate::kafka_value::Values;
 const STEP_WAIT: Duration = Duration::from_secs(15);
 /// How long a full send queue is waited for before it is looked at again.
 const QUEUE_WAIT: Duration = Duration::from_millis(50);
-/// How long a wait for the broker is before it is looked whether it is over. (The client's own flush looks every 100 ms.)
-const FLUSH_WAIT: Duration = Duration::from_millis(1);
+/// How long a wait for the broker is before it is looked whether it is over. (The client's own flush looks every 100 ms,
+/// and its poll does not sleep through less than a millisecond.)
+const FLUSH_WAIT: Duration = Duration::from_micros(200);
 /// Rows that are encoded at a time.
 const ENCODED_ROWS_MAX: usize = 4096;
 
@@ -429,7 +430,8 @@ fn flush(producer: &BaseProducer<Watch>) -> Result<(), Failed> {
         if began.elapsed() > STEP_WAIT || error.rdkafka_error_code() != Some(RDKafkaErrorCode::OperationTimedOut) {
             return Err(Failed::Client("rows cannot be sent", error));
         }
-        producer.poll(FLUSH_WAIT);
+        std::thread::sleep(FLUSH_WAIT);
+        producer.poll(Duration::ZERO);
     }
     Ok(())
 }

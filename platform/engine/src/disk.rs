@@ -102,6 +102,20 @@ impl Tree {
         Ok(true)
     }
 
+    /// Puts keys that are not there, in any order, without values.
+    fn ingest(&self, mut keys: Vec<Vec<u8>>, unwritten_max: u64) -> TreeResult<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        keys.sort_unstable();
+        let mut ingestion = self.tree.ingestion()?;
+        for key in keys {
+            ingestion.write(key, Vec::new())?;
+        }
+        ingestion.finish()?;
+        self.compact(unwritten_max)
+    }
+
     fn compact(&self, unwritten_max: u64) -> TreeResult<()> {
         let strategy = Arc::new(Leveled::default().with_table_target_size(unwritten_max.max(FILE_BYTES_MIN)));
         for _ in 0..COMPACTIONS_MAX {
@@ -247,6 +261,7 @@ impl OnDisk {
         while rows.peek().is_some() {
             // A writer remembers each key of a file for its filter: files must end.
             let (mut ingestion, mut written) = (self.rows.tree.ingestion().map_err(failed)?, 0);
+            let (mut times, mut gathered) = (vec![], 0);
             while written < max.saturating_mul(INGEST_GROWTH)
                 && let Some((key, kept)) = rows.next()
             {
@@ -259,14 +274,21 @@ impl OnDisk {
                 written += (key.len() + value.len()) as u64;
                 ingestion.write(stored(&key), value).map_err(failed)?;
                 if let Some(at) = kept.at {
-                    self.times.insert(&timed(at, &key), &[], max).map_err(failed)?;
+                    let time = timed(at, &key);
+                    gathered += (time.len() + size_of_val(&time)) as u64;
+                    times.push(time);
                     self.first = self.first.min(at);
+                    if gathered > max {
+                        self.times.ingest(std::mem::take(&mut times), max).map_err(failed)?;
+                        gathered = 0;
+                    }
                 }
                 count += 1;
                 self.last = self.last.take().max(Some(key));
             }
             ingestion.finish().map_err(failed)?;
             self.rows.compact(max).map_err(failed)?;
+            self.times.ingest(times, max).map_err(failed)?;
         }
         Ok(count)
     }
