@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use rdkafka::ClientContext;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -216,6 +218,13 @@ impl Broker {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         let made = block_on(self.admin().create_topics(&[topic], &waiting()));
         done("create the topic", made);
+    }
+
+    /// Changes one of a topic's settings.
+    pub fn set_topic(&self, name: &str, key: &str, value: &str) {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(name)).set(key, value);
+        let changed = block_on(self.admin().alter_configs([&change], &waiting())).expect("the broker answers");
+        changed.into_iter().for_each(|result| drop(result.expect("the topic takes the setting")));
     }
 
     /// Creates a topic under a name that no other test has.

@@ -148,6 +148,23 @@ fn rows_are_there_before_anything_is_committed() {
 }
 
 #[test]
+fn a_partition_that_comes_later_flows_too_and_is_no_new_one_after_a_restart() {
+    let mut show = Show::new(Broker::shared(), "100ms");
+    let running = show.river.up();
+    show.send();
+    show.all_in(&show.once, &running);
+    show.broker.add_partitions(&show.given, 4);
+    show.sent = send(show.broker, &show.given, 4, show.sent);
+    show.all_in(&show.once, &running);
+    stop(running);
+    show.sent = send(show.broker, &show.given, 4, show.sent);
+    let running = show.river.up();
+    show.all_in(&show.once, &running);
+    stop(running);
+    show.check("with more partitions");
+}
+
+#[test]
 fn each_row_as_often_as_was_chosen_over_kills() {
     let kills = count("BRAID_KAFKA_KILLS", 6);
     let mut show = Show::new(Broker::shared(), "150ms");

@@ -36,6 +36,8 @@ mod format_tests;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod kafka_faults;
+#[cfg(test)]
 mod kafka_option_tests;
 #[cfg(test)]
 mod kafka_sink_tests;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientContext;
@@ -60,8 +59,8 @@ pub(crate) fn configuration(
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     complaint: Mutex<Option<String>>,
-    /// Whether a record could not be delivered.
-    undelivered: AtomicBool,
+    /// Why a record could not be delivered.
+    undelivered: Mutex<Option<KafkaError>>,
 }
 
 impl Watch {
@@ -73,20 +72,22 @@ impl Watch {
         }
     }
 
-    /// A record was given up, and why.
-    pub(crate) fn gave_up(&self, reason: String) {
-        self.complain(reason);
-        self.undelivered.store(true, Ordering::Relaxed);
+    /// A record was given up. What cannot pass weighs more than what follows from it.
+    pub(crate) fn gave_up(&self, error: &KafkaError) {
+        let mut undelivered = self.undelivered.lock().unwrap_or_else(PoisonError::into_inner);
+        if undelivered.is_none() || hopeless(error) {
+            *undelivered = Some(error.clone());
+        }
     }
 
-    /// Whether a record was given up.
-    pub(crate) fn has_given_up(&self) -> bool {
-        self.undelivered.load(Ordering::Relaxed)
+    /// Why a record was given up, if one was.
+    pub(crate) fn given_up(&self) -> Option<KafkaError> {
+        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whatever it was, it is over.
     pub(crate) fn forget(&self) {
-        self.undelivered.store(false, Ordering::Relaxed);
+        *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 

@@ -167,7 +167,7 @@ impl ProducerContext for Watch {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            self.gave_up(error.to_string());
+            self.gave_up(error);
         }
     }
 }
@@ -285,10 +285,6 @@ impl Writer {
                 open.producer.poll(Duration::ZERO);
                 Err(trouble(&self.topic, open.producer.context(), what, &error))
             }
-            Err(Failed::Delivery) => {
-                let what = format!("topic `{}`: a row was not delivered", self.topic);
-                Err(SinkError::Retry(open.producer.context().explain(what)))
-            }
             Err(Failed::Rows(reason)) => {
                 if open.group.is_some() {
                     let _ = open.producer.abort_transaction(STEP_WAIT);
@@ -364,8 +360,6 @@ fn is_fence(code: RDKafkaErrorCode) -> bool {
 /// Why an epoch was not written.
 enum Failed {
     Client(&'static str, KafkaError),
-    /// A row that was sent did not arrive.
-    Delivery,
     /// The rows cannot be sent, however often it is tried.
     Rows(String),
 }
@@ -392,11 +386,11 @@ impl Open {
         }
     }
 
-    /// Whether nothing that was sent is lost. (Of a transaction the broker asks that itself.)
+    /// Whether nothing that was sent is lost.
     fn all_delivered(&self) -> Result<(), Failed> {
-        match self.group.is_none() && self.producer.context().has_given_up() {
-            true => Err(Failed::Delivery),
-            false => Ok(()),
+        match self.producer.context().given_up() {
+            Some(error) => Err(Failed::Client("a row was not delivered", error)),
+            None => Ok(()),
         }
     }
 
