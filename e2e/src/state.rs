@@ -130,7 +130,6 @@ fn peak(river: &River) -> u64 {
 
 /// 18 MB of keys, each in two states: three times that in memory, and hardly any of it within a bound.
 #[test]
-#[ignore = "takes minutes with a dev build"]
 fn what_does_not_fit_into_memory_is_on_disk() {
     let mut peaks = vec![];
     for memory in ["8MiB", "1GiB"] {
