@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 /// How long anything may take before a test gives up: far above what it needs, so that it only ends what hangs.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
-/// The repository's root.
+/// The repository's root: where this runs, and not where it was built, which may be a checkout that shares its target.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the e2e crate stands in the repository").to_path_buf()
+    Path::new(&std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the crate is"))
+        .parent()
+        .expect("the e2e crate stands in the repository")
+        .to_path_buf()
 }
 
 /// The binary under test: `BRAID_BIN`, or built by cargo in the profile and target directory of this test.

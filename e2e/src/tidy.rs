@@ -219,14 +219,14 @@ mod tests {
 
     #[test]
     fn the_house_is_in_order() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let root = crate::braid::root();
         let wrong = check(&root);
         assert!(wrong.is_empty(), "{} things to do:\n{}", wrong.len(), wrong.join("\n"));
     }
 
     #[test]
     fn all_rooms_are_looked_at() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let root = crate::braid::root();
         let metadata = metadata(&root).expect("metadata");
         let mut found: Vec<&str> = list(&metadata, "packages").iter().map(|package| text(package, "name")).collect();
         let mut rooms: Vec<&str> = ROOMS.iter().map(|(room, _)| *room).collect();
