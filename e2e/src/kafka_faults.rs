@@ -53,7 +53,7 @@ fn a_row_that_the_broker_refuses_is_an_error_and_not_lost() {
         broker.set_topic(&mapped, "max.message.bytes", "2000");
         broker.produce(&given, 0, ["{\"n\":1,\"text\":\"short\"}", &large, "{\"n\":3,\"text\":\"short\"}"]);
         let (_home, river) = between(&given, &mapped, "", delivery);
-        failed(&river.catch_up(), &[&mapped, "MessageSizeTooLarge"]);
+        failed(&river.catch_up(), &[&mapped, "Message size too large"]);
         broker.set_topic(&mapped, "max.message.bytes", "100000");
         river.catch_up().ok("the rows");
         let mut there: Vec<String> = broker.records(&mapped).iter().map(|record| record.text().to_owned()).collect();
