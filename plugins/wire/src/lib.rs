@@ -31,6 +31,22 @@ pub const TRANSFORM: Contract = Contract {
     versions: &[("0.1.0", 0x424c_b750_5df0_2887)],
 };
 
+/// A function in SQL.
+pub const SCALAR: Contract = Contract {
+    wit: include_str!("../wit/scalar/scalar.wit"),
+    package: "braid:scalar",
+    interface: "scalars",
+    versions: &[("0.1.0", 0xdf1f_2ced_130b_a463)],
+};
+
+/// An aggregate in SQL.
+pub const AGGREGATE: Contract = Contract {
+    wit: include_str!("../wit/aggregate/aggregate.wit"),
+    package: "braid:aggregate",
+    interface: "aggregates",
+    versions: &[("0.1.0", 0xa6e1_f23c_2fe2_cb80)],
+};
+
 /// Rows in, rows out, with a memory for each key.
 pub const KEYED: Contract = Contract {
     wit: include_str!("../wit/keyed/keyed.wit"),
@@ -46,6 +62,9 @@ pub const SINK: Contract = Contract {
     interface: "sinks",
     versions: &[("0.1.0", 0x78d9_64ff_c1ea_1a89)],
 };
+
+/// Every contract.
+pub const ALL: [Contract; 5] = [TRANSFORM, SCALAR, AGGREGATE, KEYED, SINK];
 
 /// The one import that there is: of a [`SINK`], where the deployment grants it.
 pub const HTTP: &str = "braid:sink/http@0.1.0";
@@ -74,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_text_does_not_change_without_its_version() {
-        for contract in [TRANSFORM, KEYED, SINK] {
+        for contract in ALL {
             let (version, digest) = contract.versions.last().expect("there is a version");
             let now = fnv1a(contract.wit);
             assert_eq!(
@@ -86,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_text_says_its_version() {
-        for contract in [TRANSFORM, KEYED, SINK] {
+        for contract in ALL {
             assert!(contract.wit.contains(&format!("package {}@{};", contract.package, contract.version())));
             assert!(contract.wit.contains(&format!("interface {} {{", contract.interface)));
         }
@@ -98,7 +117,7 @@ mod tests {
         assert_eq!(world.matches("import").count(), 1);
         assert!(world.contains("import http;") && SINK.wit.contains("interface http {"));
         assert_eq!(HTTP, format!("{}/http@{}", SINK.package, SINK.version()));
-        for contract in [TRANSFORM, KEYED] {
+        for contract in [TRANSFORM, SCALAR, AGGREGATE, KEYED] {
             let (_, world) = contract.wit.split_once("\nworld ").expect("there is a world");
             assert!(!world.contains("import") && !world.contains("include"));
         }
