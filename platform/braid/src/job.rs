@@ -8,7 +8,7 @@ use arrow::compute::max;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType};
 use arrow::json::LineDelimitedWriter;
 use async_trait::async_trait;
-use braid_engine::{EngineJob, Failed};
+use braid_engine::{EngineJob, Failed, Unanswered};
 use braid_kernel::{BadRecord, Contribution, EpochStart, Job, JobError, Rows, Tables};
 use braid_spec::model::{Deployment, OnPluginError, Stream};
 use braid_wasm_host::Applier;
@@ -50,6 +50,10 @@ pub struct DeploymentJob {
     event_time: BTreeMap<String, String>,
     event_time_max: BTreeMap<String, i64>,
     contribution: Contribution,
+    /// The plugins that SQL calls.
+    functions: BTreeMap<String, User>,
+    /// Where the rows stand that were fed last.
+    last: Option<Position>,
 }
 
 impl DeploymentJob {
@@ -83,7 +87,21 @@ impl DeploymentJob {
                 .collect(),
             event_time_max: BTreeMap::new(),
             contribution: Contribution::default(),
+            functions: (deployment.plugins.keys()).map(|name| (name.clone(), User::of(deployment, name))).collect(),
+            last: None,
         })
+    }
+}
+
+impl DeploymentJob {
+    /// Notes rows for which functions in SQL had no answer: the arguments, and where the rows began that they came of.
+    fn note_unanswered(&mut self) -> Result<(), JobError> {
+        for Unanswered { function, reason, arguments } in self.engine.unanswered() {
+            let position = self.last.clone().unwrap_or_default();
+            let reason = format!("{reason} (for these arguments, of this record or one after it)");
+            self.functions[&function].note(position, &arguments, reason, &mut self.contribution)?;
+        }
+        Ok(())
     }
 }
 
@@ -126,7 +144,10 @@ impl Job for DeploymentJob {
         if self.read.iter().any(|input| input == source) {
             self.engine.feed(source, &rows.batch).await?;
         }
-        Ok(())
+        if rows.batch.num_rows() > 0 {
+            self.last = Some(Position::of(source, &rows, 0));
+        }
+        self.note_unanswered()
     }
 
     async fn flow(&mut self) -> Result<BTreeMap<String, Vec<RecordBatch>>, JobError> {
@@ -139,6 +160,7 @@ impl Job for DeploymentJob {
 
     async fn finish(&mut self, final_before: Option<i64>) -> Result<Contribution, JobError> {
         let result = self.engine.finish(final_before).await?;
+        self.note_unanswered()?;
         let mut contribution = std::mem::take(&mut self.contribution);
         contribution.deltas = result.deltas;
         for (stream, failed) in result.failed {

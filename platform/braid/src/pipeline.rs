@@ -1,17 +1,18 @@
 //! The expressions in the steps of pipelines, each checked by itself, so that a mistake is found where it was made.
 
-use braid_engine::{Expression, Expressions};
+use braid_engine::{Expression, Expressions, Function};
 use braid_spec::model::{self, Deployment, Role};
 use braid_spec::{Diagnostics, SourceMap};
 
 /// Notes expressions that are none, or are not what their step needs. Gives the views that have any.
-pub fn check(deployment: &Deployment, map: &SourceMap, mistakes: &mut Diagnostics) {
+pub fn check(deployment: &Deployment, functions: &[Function], map: &SourceMap, mistakes: &mut Diagnostics) {
     let pipelines = deployment.views.values().filter_map(|view| view.pipeline.as_ref());
     let mut pipelines = pipelines.filter(|steps| !steps.is_empty()).peekable();
     if pipelines.peek().is_none() {
         return;
     }
-    let expressions = Expressions::default();
+    // What cannot be registered is a mistake of its own.
+    let expressions = Expressions::with(functions).unwrap_or_default();
     let before = mistakes.list.len();
     for pipeline in pipelines {
         let mut wrong = |path: &str, place: Option<(usize, usize)>, message: String, hint: Option<String>| {

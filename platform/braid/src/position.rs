@@ -10,6 +10,7 @@ use braid_kernel::{JobError, Rows};
 const NO_OFFSET: i64 = -1;
 
 /// Where a row came from.
+#[derive(Debug, Clone, Default)]
 pub struct Position {
     pub source: String,
     pub partition: Arc<str>,

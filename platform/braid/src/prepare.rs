@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use braid_engine::{
-    Catalog, DropDuplicates, Engine, EventTime, Gate, Input, OutputMode, StateMemory, StaticInput, TimeMode,
-    TransformWithState,
+    Catalog, Code, DropDuplicates, Engine, EventTime, Function, Gate, Input, OutputMode, StateMemory, StaticInput,
+    TimeMode, TransformWithState,
 };
 use braid_kernel::keyed::KeyedCode;
-use braid_spec::model::{self, Delivery, Deployment, SinkKind, TextFiles};
+use braid_spec::model::{self, Delivery, Deployment, OnPluginError, SinkKind, TextFiles};
 use braid_spec::{Diagnostics, LoadOptions, SourceMap};
-use braid_wasm_host::{Plugin, PluginError, SinkPlugin};
+use braid_wasm_host::{FunctionPlugin, Plugin, PluginError, SinkPlugin};
 
 use crate::cli::{Output, Target};
 use crate::failure::Failure;
@@ -41,21 +41,28 @@ pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failur
     let plugins = load_plugins(&deployment, &loaded.source_map, &mut mistakes);
     let inputs = inputs(&deployment, &plugins, &loaded.source_map, &mut mistakes);
     let statics = statics(&deployment, &loaded.source_map, &mut mistakes).await;
-    pipeline::check(&deployment, &loaded.source_map, &mut mistakes);
+    let functions = functions(&deployment, &plugins, &loaded.source_map, &mut mistakes);
+    pipeline::check(&deployment, &functions, &loaded.source_map, &mut mistakes);
     if !mistakes.list.is_empty() {
         return Err(render(&mistakes, output));
     }
     let views = deployment.views.iter().map(|(name, view)| (name.clone(), view.sql.clone())).collect();
-    let engine = match Engine::compile(Catalog { inputs: inputs.clone(), statics, views }).await {
+    let engine = match Engine::compile(Catalog { inputs: inputs.clone(), statics, functions, views }).await {
         Ok(engine) => {
             let directory = deployment.state.directory.clone().unwrap_or_else(std::env::temp_dir);
             engine.within(StateMemory::new(deployment.state.memory_bytes, directory))
         }
         Err(errors) => {
             for error in errors {
-                let path = format!("views.{}.sql", error.view);
+                let path = match deployment.plugins.contains_key(&error.view) {
+                    true => format!("plugins.{}", error.view),
+                    false => format!("views.{}.sql", error.view),
+                };
                 let position = error.position.map(|(line, column)| (line as u64, column as u64));
-                mistakes.list.push(loaded.source_map.diagnostic(&path, position, error.message, error.hint));
+                let called = error.message.strip_prefix("Invalid function '").and_then(|rest| rest.split('\'').next());
+                let place = called.and_then(|name| plugins.get(name)).map(Plugin::place);
+                let hint = place.or(error.hint);
+                mistakes.list.push(loaded.source_map.diagnostic(&path, position, error.message, hint));
             }
             return Err(render(&mistakes, output));
         }
@@ -115,6 +122,34 @@ fn load_plugins(deployment: &Deployment, map: &SourceMap, mistakes: &mut Diagnos
         }
     }
     plugins
+}
+
+/// The plugins that SQL can call by their names.
+fn functions(
+    deployment: &Deployment,
+    plugins: &BTreeMap<String, Plugin>,
+    map: &SourceMap,
+    mistakes: &mut Diagnostics,
+) -> Vec<Function> {
+    let mut functions = vec![];
+    for (name, plugin) in plugins {
+        let Some(function) = plugin.function() else { continue };
+        if name.contains('-') {
+            let message = format!("SQL cannot call a function `{name}`");
+            let hint = format!("name it `{}`", name.replace('-', "_"));
+            mistakes.list.push(map.diagnostic(&format!("plugins.{name}"), None, message, Some(hint)));
+        }
+        functions.push(Function {
+            name: name.clone(),
+            code: match function {
+                FunctionPlugin::Scalar(code) => Code::Scalar(Arc::new(code)),
+                FunctionPlugin::Aggregate(code) => Code::Aggregate(Arc::new(code)),
+            },
+            definition: plugin.digest().to_owned(),
+            fails: deployment.plugins[name].on_error == OnPluginError::Fail,
+        });
+    }
+    functions
 }
 
 /// The sinks that are plugins, each asked for what it promises.

@@ -10,6 +10,7 @@ use braid_kernel::keyed::KeyedCode;
 use braid_kernel::{JobError, StoreError, TableKind};
 
 use crate::keyed::TimeMode;
+use crate::user::Function;
 
 /// Everything that SQL can name.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,8 @@ pub struct Catalog {
     pub inputs: BTreeMap<String, Input>,
     /// Tables that are read whole and joined.
     pub statics: BTreeMap<String, StaticInput>,
+    /// The user's own functions.
+    pub functions: Vec<Function>,
     /// The views' SQL by name.
     pub views: BTreeMap<String, String>,
 }

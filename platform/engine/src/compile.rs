@@ -27,6 +27,7 @@ use crate::sql::{self, Names, Parsed};
 use crate::stage::{Machine, Stage};
 use crate::stages::Stages;
 use crate::upper::Upper;
+use crate::user;
 
 /// Counts changes of what states mean. A change of it is a change of every view's definition.
 const STATE_VERSION: u32 = 3;
@@ -88,6 +89,7 @@ pub async fn compile(catalog: Catalog) -> std::result::Result<Compiled, Vec<Comp
         }
     }
     let mut state = session();
+    register_functions(&catalog, &mut state, &mut errors);
     state.config_mut().set_extension(Arc::new(statics.clone()));
     let context = SessionContext::new_with_state(state);
     let mut names = Names::new();
@@ -171,6 +173,24 @@ pub async fn compile(catalog: Catalog) -> std::result::Result<Compiled, Vec<Comp
         Ok(Compiled { views, gates, session: context.state(), static_schemas, statics })
     } else {
         Err(errors)
+    }
+}
+
+/// Functions of the user's by names that are free.
+fn register_functions(catalog: &Catalog, state: &mut SessionState, errors: &mut Vec<CompileError>) {
+    for function in &catalog.functions {
+        let name = &function.name;
+        let taken = state.scalar_functions().contains_key(name)
+            || state.aggregate_functions().contains_key(name)
+            || state.window_functions().contains_key(name);
+        let registered = match taken {
+            true => Err(format!("SQL has a function `{name}` already")),
+            false => function.register(state).map_err(|error| error.strip_backtrace()),
+        };
+        if let Err(message) = registered {
+            let hint = taken.then(|| "give the plugin another name".to_owned());
+            errors.push(CompileError { view: name.clone(), position: None, message, hint });
+        }
     }
 }
 
@@ -266,7 +286,9 @@ async fn compile_view(
     let mut stages = Stages::new(&state, &parsed.view, &inputs, times);
     let rest = stages.extract(optimized.clone(), is_aggregate).await.map_err(refused)?;
     let view = assemble(catalog, views, &parsed, stages, &optimized, rest, schema, is_aggregate).await;
-    Ok((view.map_err(planning)?, raw))
+    let mut view = view.map_err(planning)?;
+    view.info.definition.push_str(&user::definitions(&raw, &catalog.functions).map_err(planning)?);
+    Ok((view, raw))
 }
 
 /// The event-time columns of inputs.

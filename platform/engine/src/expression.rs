@@ -15,6 +15,7 @@ use crate::rewrite::Words;
 use crate::spelling::last_ident;
 use crate::sql::{Position, place, position, syntax, too_big};
 use crate::tokens::spelled_out;
+use crate::user::Function;
 
 /// Functions that make many rows of one, but for `_outer`.
 const GENERATORS: [&str; 6] = ["explode", "posexplode", "inline", "stack", "json_tuple", "unnest"];
@@ -40,6 +41,13 @@ impl Default for Expressions {
 }
 
 impl Expressions {
+    /// That know the user's functions.
+    pub fn with(functions: &[Function]) -> datafusion::common::Result<Self> {
+        let mut expressions = Self::default();
+        functions.iter().try_for_each(|function| function.register(&mut expressions.session))?;
+        Ok(expressions)
+    }
+
     /// Reads one. The error is a message and a place in the text.
     pub fn read(&self, sql: &str) -> Result<Expression, (String, Option<Position>)> {
         if let Some((position, message)) = too_big(sql) {

@@ -19,6 +19,7 @@ use crate::leaf::Statics;
 use crate::pipeline::{Late, Pipeline, Trouble};
 use crate::stage::{Bounds, Machine, Operator, Stage, late_apart};
 use crate::state::State;
+use crate::user::{Unanswered, noting};
 
 /// The most late rows of one view that an epoch keeps; further ones are only counted.
 pub const LATE_ROWS_MAX: u64 = 10_000;
@@ -39,6 +40,8 @@ pub struct EngineJob {
     failed: bool,
     /// What went wrong when the epoch began.
     trouble: Option<JobError>,
+    /// Rows of this epoch for which the user's functions had no answer.
+    unanswered: Vec<Unanswered>,
 }
 
 /// What an epoch gave.
@@ -105,7 +108,9 @@ impl EngineJob {
         let views = engine.compiled().values().map(|view| Chain::new(Owner::View(view.clone())));
         let views = views.collect::<PlanResult<_>>()?;
         let (planned, late_before_ms, failed, trouble) = (false, None, false, None);
-        let mut job = Self { engine, statics, seen: None, gates, views, planned, late_before_ms, failed, trouble };
+        let unanswered = Vec::new();
+        let mut job =
+            Self { engine, statics, seen: None, gates, views, planned, late_before_ms, failed, trouble, unanswered };
         let memory = job.engine.memory().clone();
         job.states().for_each(|state| state.within(&memory));
         Ok(job)
@@ -115,6 +120,7 @@ impl EngineJob {
     pub fn begin(&mut self, start: EpochStart) {
         self.late_before_ms = start.late_before;
         (self.failed, self.trouble) = (false, None);
+        self.unanswered.clear();
         let statics = self.seen.clone().unwrap_or_else(|| self.engine.statics());
         if !Arc::ptr_eq(&statics, &self.statics) {
             self.statics = statics;
@@ -212,7 +218,8 @@ impl EngineJob {
         let bounds = Bounds::of_ms(self.late_before_ms, None);
         let gated = self.gates.iter().any(|gate| gate.owner.name() == input);
         let chains = if gated { &mut self.gates } else { &mut self.views };
-        let fed = feed(chains, self.engine.session(), input, batch, bounds).await;
+        let (fed, unanswered) = noting(feed(chains, self.engine.session(), input, batch, bounds)).await;
+        self.unanswered.extend(unanswered);
         self.failed |= fed.is_err();
         fed
     }
@@ -237,6 +244,17 @@ impl EngineJob {
     /// Ends the epoch: everything at or before `final_before_ms` is final. After an error, here or in `feed`, the next
     /// `begin` starts anew.
     pub async fn finish(&mut self, final_before_ms: Option<i64>) -> Result<EpochResult, JobError> {
+        let (result, unanswered) = noting(self.end(final_before_ms)).await;
+        self.unanswered.extend(unanswered);
+        result
+    }
+
+    /// Takes out the rows for which the user's functions had no answer since the last time.
+    pub fn unanswered(&mut self) -> Vec<Unanswered> {
+        std::mem::take(&mut self.unanswered)
+    }
+
+    async fn end(&mut self, final_before_ms: Option<i64>) -> Result<EpochResult, JobError> {
         if std::mem::replace(&mut self.failed, true) {
             return Err(JobError::Bug("an epoch was finished that had failed".into()));
         }

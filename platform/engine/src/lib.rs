@@ -50,6 +50,8 @@ mod tokens;
 mod ungrouped;
 mod unique;
 mod upper;
+mod user;
+mod user_aggregate;
 mod window;
 
 pub use catalog::{
@@ -63,6 +65,7 @@ pub use keyed::{Failed, TimeMode};
 pub use memory::{StateMemory, StateUsage};
 pub use output::{Output, Seed};
 pub use reader::{LiveRows, Reader, SEGMENT_CACHE_BYTES_MAX};
+pub use user::{Code, Function, Unanswered};
 
 #[cfg(test)]
 mod tests;

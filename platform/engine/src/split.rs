@@ -21,6 +21,7 @@ use crate::functions::Normalize;
 use crate::groups::{Shape, WindowKey};
 use crate::leaf::LeafTable;
 use crate::session;
+use crate::user_aggregate::UserAggregate;
 use crate::window::{self, Spans};
 
 /// Aggregates whose states merge exactly and whose answers do not depend on the order of rows.
@@ -281,7 +282,7 @@ fn check_aggregate(aggregate: &Aggregate) -> std::result::Result<(), Refusal> {
         };
         let name = function.func.name();
         let params = &function.params;
-        if !MERGEABLE.contains(&name) {
+        if !MERGEABLE.contains(&name) && !UserAggregate::is(&function.func) {
             let reason = match name {
                 "first_value" | "last_value" | "first" | "last" | "nth_value" => "depends on the order of rows",
                 _ => "is not exact when partial results are merged",

@@ -412,7 +412,10 @@ fn for_people(text: &str) -> (String, Option<String>) {
     }
     match text.split_once("\nDid you mean ") {
         Some((message, guess)) => {
-            (message.trim().trim_end_matches('.').to_owned(), Some(format!("did you mean {}", guess.trim())))
+            // DataFusion names the nearest function, however far away it is.
+            let written = message.split('\'').nth(1).unwrap_or_default();
+            let guess = guess.trim().trim_matches(['\'', '?']).to_owned();
+            (message.trim().trim_end_matches('.').to_owned(), did_you_mean(written, [guess].iter()))
         }
         None => (text.trim().trim_end_matches('.').to_owned(), None),
     }

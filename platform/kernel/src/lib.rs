@@ -10,6 +10,7 @@ pub mod failed;
 pub mod failpoint;
 pub mod flow;
 pub mod fold;
+pub mod functions;
 mod intake;
 pub mod keyed;
 #[cfg(test)]

@@ -133,11 +133,7 @@ fn attempt_in(
     };
     let began = thread_time();
     let output = guest.work(mould, (input,))?;
-    lift(output, schema).map_err(|reason| Failure {
-        reason: format!("apply: {reason}"),
-        spent: thread_time().saturating_sub(began),
-        broke: true,
-    })
+    lift(output, schema).map_err(|reason| Failure::of("apply", &reason, began))
 }
 
 fn names(schema: &SchemaRef) -> String {

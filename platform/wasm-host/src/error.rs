@@ -45,7 +45,7 @@ pub enum PluginError {
     World { plugin: String, found: String, expected: String },
     /// It is of another world than its place.
     #[error("plugin `{plugin}` {what}")]
-    Place { plugin: String, what: &'static str },
+    Place { plugin: String, what: String },
     /// A column's type cannot cross the boundary.
     #[error(
         "plugin `{plugin}`: column `{column}` has type {data_type}, which plugins cannot be given: select its fields, or its `to_json`"

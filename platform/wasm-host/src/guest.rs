@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use braid_spec::model::PluginLimits;
-use braid_wire::{Contract, KEYED, SINK, TRANSFORM};
+use braid_wire::{AGGREGATE, Contract, KEYED, SCALAR, SINK, TRANSFORM};
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Func, InstancePre, Lift, Lower};
 use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline, WasmBacktrace};
 
@@ -64,6 +64,10 @@ pub(crate) struct Mould {
 pub(crate) enum World {
     /// Rows in, rows out.
     Transform,
+    /// A function in SQL.
+    Scalar,
+    /// An aggregate in SQL.
+    Aggregate,
     /// The same, with a memory for each key.
     Keyed,
     /// Rows that are taken away.
@@ -71,12 +75,14 @@ pub(crate) enum World {
 }
 
 impl World {
-    pub(crate) const ALL: [Self; 3] = [Self::Transform, Self::Keyed, Self::Sink];
+    pub(crate) const ALL: [Self; 5] = [Self::Transform, Self::Scalar, Self::Aggregate, Self::Keyed, Self::Sink];
 
     /// What a plugin of this world exports.
     pub(crate) fn contract(self) -> Contract {
         match self {
             Self::Transform => TRANSFORM,
+            Self::Scalar => SCALAR,
+            Self::Aggregate => AGGREGATE,
             Self::Keyed => KEYED,
             Self::Sink => SINK,
         }
@@ -86,12 +92,35 @@ impl World {
     pub(crate) fn functions(self) -> &'static [&'static str] {
         match self {
             Self::Transform => &["describe", "apply"],
+            Self::Scalar => &["describe", "call"],
+            Self::Aggregate => &["describe", "accumulate", "zero", "merge", "finish"],
             Self::Keyed => &["describe", "run"],
             Self::Sink => &["describe", "process", "open", "close"],
         }
     }
 
-    fn work(self) -> &'static str {
+    /// In words.
+    pub(crate) fn does(self) -> &'static str {
+        match self {
+            Self::Transform => "gives rows out",
+            Self::Scalar => "is a function",
+            Self::Aggregate => "is an aggregate",
+            Self::Keyed => "keeps state",
+            Self::Sink => "takes rows away",
+        }
+    }
+
+    /// Where a deployment has such plugins.
+    pub(crate) fn stands(self) -> &'static str {
+        match self {
+            Self::Transform => "`apply`",
+            Self::Scalar | Self::Aggregate => "SQL",
+            Self::Keyed => "`transform_with_state`",
+            Self::Sink => "a sink",
+        }
+    }
+
+    pub(crate) fn work(self) -> &'static str {
         self.functions()[1]
     }
 }
@@ -105,6 +134,13 @@ pub(crate) struct Failure {
     pub(crate) spent: Duration,
     /// It trapped or passed a limit, and is worth nothing any more; otherwise it said so itself.
     pub(crate) broke: bool,
+}
+
+impl Failure {
+    /// What a function returned is not what it must return.
+    pub(crate) fn of(function: &str, reason: &str, began: Duration) -> Self {
+        Self { reason: format!("{function}: {reason}"), spent: thread_time().saturating_sub(began), broke: true }
+    }
 }
 
 /// An instance and its memory.

@@ -295,11 +295,7 @@ impl Running {
             Err(failure) => return Ok(Err(failure)),
         };
         let key_count = turn.keys.num_rows();
-        Ok(described.outcome(outcome, key_count).map(Some).map_err(|reason| Failure {
-            reason: format!("run: {reason}"),
-            spent: thread_time().saturating_sub(began),
-            broke: true,
-        }))
+        Ok(described.outcome(outcome, key_count).map(Some).map_err(|reason| Failure::of("run", &reason, began)))
     }
 }
 

@@ -7,6 +7,7 @@
 //! compute; what it returns is checked before an Arrow array is made of it. A [`SinkPlugin`] may have the host send
 //! requests to the origins that the deployment grants, and to no others.
 
+mod aggregate;
 mod applier;
 mod boundary;
 mod compile;
@@ -19,6 +20,7 @@ mod limits;
 mod lower;
 mod parts;
 mod plugin;
+mod scalar;
 mod sink;
 
 pub use applier::{Applied, Applier};
@@ -31,5 +33,5 @@ pub use keyed::{KeyedPlugin, TURN_ROWS_MAX};
 pub use lift::COLUMNS_MAX;
 pub use limits::TICK;
 pub use parts::FAILED_TRIES_TIME_FACTOR;
-pub use plugin::Plugin;
+pub use plugin::{FunctionPlugin, Plugin};
 pub use sink::SinkPlugin;

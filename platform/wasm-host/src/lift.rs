@@ -6,12 +6,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Decimal128Array, PrimitiveArray, RecordBatch, StringArray};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DECIMAL128_MAX_PRECISION, Date32Type, Field, Float32Type, Float64Type, Int32Type, Int64Type,
-    Schema, SchemaRef, TimestampMicrosecondType, TimestampMillisecondType,
+    ArrowPrimitiveType, DECIMAL128_MAX_PRECISION, DataType, Date32Type, Field, Float32Type, Float64Type, Int32Type,
+    Int64Type, Schema, SchemaRef, TimestampMicrosecondType, TimestampMillisecondType,
 };
 use braid_wire::{Layout, Type, bitmap_bytes};
 
-use crate::boundary::{BatchOut, ColumnOut, WireSchema, from_arrow, to_arrow};
+use crate::boundary::{BatchOut, ColumnOut, WireField, WireSchema, WireType, from_arrow, to_arrow};
 
 /// The most columns a plugin may describe.
 pub const COLUMNS_MAX: usize = 1024;
@@ -43,6 +43,21 @@ pub(crate) fn lift_schema(described: WireSchema) -> Result<SchemaRef, String> {
         fields.push(Field::new(field.name, to_arrow(data_type), true));
     }
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// Answers of a function, one a row, of the type that it had described.
+pub(crate) fn lift_answers(column: ColumnOut, expected: Type, rows: usize) -> Result<ArrayRef, String> {
+    let found = Type::from(column.data_type);
+    if found != expected {
+        return Err(format!("returned answers of type {found}, and had described {expected}"));
+    }
+    lift_column(column, found, rows).map_err(|reason| format!("returned answers with {reason}"))
+}
+
+/// A type of answers, checked.
+pub(crate) fn lift_type(described: WireType) -> Result<DataType, String> {
+    let fields = vec![WireField { name: "answer".into(), data_type: described }];
+    Ok(lift_schema(WireSchema { fields })?.field(0).data_type().clone())
 }
 
 /// A batch of the described schema, or what is wrong with it.
@@ -164,7 +179,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::boundary::WireType;
 
     const TYPES: [WireType; 11] = [
         WireType::Boolean,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use braid_spec::model::{Grants, OutputMode, PluginLimits};
@@ -14,19 +14,24 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, StoreContextMut};
 
+use crate::aggregate::AggregatePlugin;
 use crate::applier::Applier;
 use crate::boundary::{WireField, WireSchema, from_arrow};
 use crate::compile::{compile, digest, engine};
 use crate::error::PluginError;
-use crate::guest::{Data, Guest, Mould, STACK_BYTES_MAX, World};
+use crate::guest::{Data, Failure, Guest, Mould, STACK_BYTES_MAX, World};
 use crate::http::{Outside, Request};
 use crate::keyed::KeyedPlugin;
 use crate::lift::lift_schema;
 use crate::limits::Ticker;
+use crate::scalar::ScalarPlugin;
 use crate::sink::SinkPlugin;
 
 /// The least stack with which a program can do anything.
 const STACK_BYTES_MIN: u64 = 16 * 1024;
+
+/// So many instances of a function are kept while nobody calls it: one for each core that does.
+const IDLE_MAX: usize = 64;
 
 /// What every WebAssembly file begins with; the version after it tells components from core modules.
 const MAGIC: [u8; 4] = *b"\0asm";
@@ -40,6 +45,17 @@ struct Inner {
     name: String,
     digest: String,
     mould: Mould,
+    /// Instances that nobody uses.
+    idle: Mutex<Vec<Guest>>,
+}
+
+/// What SQL can call.
+#[derive(Debug, Clone)]
+pub enum FunctionPlugin {
+    /// An answer for each row.
+    Scalar(ScalarPlugin),
+    /// An answer for each group.
+    Aggregate(AggregatePlugin),
 }
 
 impl Plugin {
@@ -90,7 +106,7 @@ impl Plugin {
             .map_err(|error| wrong(error.to_string()))?;
         let component = compile(&engine, name, bytes, cache)?;
         let mould = mould(name, &engine, &component, limits, grants)?;
-        Ok(Self(Arc::new(Inner { name: name.into(), digest: digest(bytes), mould })))
+        Ok(Self(Arc::new(Inner { name: name.into(), digest: digest(bytes), mould, idle: Mutex::default() })))
     }
 
     /// The name it has in the deployment.
@@ -138,16 +154,45 @@ impl Plugin {
         SinkPlugin::describe(self, name, options.clone(), input, mode)
     }
 
-    fn must_be(&self, world: World) -> Result<(), PluginError> {
-        let what = match (self.0.mould.world, world) {
-            (World::Keyed, World::Transform) => "keeps state: it stands in `transform_with_state`, not in `apply`",
-            (World::Keyed, World::Sink) => "keeps state: it stands in `transform_with_state`, not in a sink",
-            (World::Transform, World::Keyed) => "keeps no state: it stands in `apply`, not in `transform_with_state`",
-            (World::Transform, World::Sink) => "gives rows out: it stands in `apply`, not in a sink",
-            (World::Sink, World::Transform) => "takes rows away: it stands in a sink, not in `apply`",
-            (World::Sink, World::Keyed) => "takes rows away: it stands in a sink, not in `transform_with_state`",
-            _ => return Ok(()),
+    /// What SQL can call, where the plugin is a function or an aggregate.
+    pub fn function(&self) -> Option<FunctionPlugin> {
+        match self.0.mould.world {
+            World::Scalar => Some(FunctionPlugin::Scalar(ScalarPlugin::new(self.clone()))),
+            World::Aggregate => Some(FunctionPlugin::Aggregate(AggregatePlugin::new(self.clone()))),
+            World::Transform | World::Keyed | World::Sink => None,
+        }
+    }
+
+    /// Has an instance do something. Instances are kept for whoever comes next, but for those that broke.
+    pub(crate) fn with_guest<T>(
+        &self,
+        work: impl FnOnce(&mut Guest, &Mould) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut guest = match idle {
+            Some(guest) => guest,
+            None => Guest::start(&self.0.mould)?,
         };
+        let done = work(&mut guest, &self.0.mould);
+        let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if done.is_ok() && idle.len() < IDLE_MAX {
+            idle.push(guest);
+        }
+        done
+    }
+
+    /// Where it stands in a deployment, in words.
+    pub fn place(&self) -> String {
+        let world = self.0.mould.world;
+        format!("the plugin `{}` {}: it stands in {}", self.0.name, world.does(), world.stands())
+    }
+
+    fn must_be(&self, world: World) -> Result<(), PluginError> {
+        let is = self.0.mould.world;
+        if is == world {
+            return Ok(());
+        }
+        let what = format!("{}: it stands in {}, not in {}", is.does(), is.stands(), world.stands());
         Err(PluginError::Place { plugin: self.0.name.clone(), what })
     }
 

@@ -3,15 +3,15 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use crate::aggregate::{self as states, Aggregate, Summary};
+use crate::scalar::Scalar;
 use crate::sink::{Epoch, OutputMode, Promise, Setting, Sink};
 use crate::stateful::{self, Changes, Entries, Kind, Outcome, Program, Stateful, Turn, Variable, What};
 use crate::{Batch, Column, Field, Schema, Transform, Type};
 
-/// What the worlds share: each has types of its own for it.
-macro_rules! shared {
-    ($types:path) => {
-        use $types as wit;
-
+/// What worlds with schemas share.
+macro_rules! schemas {
+    () => {
         pub fn schema_in(schema: wit::Schema) -> Schema {
             let fields = schema.fields.into_iter().map(field_in);
             Schema { fields: fields.collect() }
@@ -29,6 +29,13 @@ macro_rules! shared {
         pub fn field_out(name: String, data_type: Type) -> wit::Field {
             wit::Field { name, data_type: type_out(data_type) }
         }
+    };
+}
+
+/// What all worlds share: each has types of its own for it.
+macro_rules! shared {
+    ($types:path) => {
+        use $types as wit;
 
         pub fn batch_in(batch: wit::Batch) -> Batch {
             let columns = batch.columns.into_iter().map(|column| Column {
@@ -42,14 +49,17 @@ macro_rules! shared {
         }
 
         pub fn batch_out(batch: Batch) -> wit::Batch {
-            let columns = batch.columns.into_iter().map(|column| wit::Column {
+            wit::Batch { rows: batch.rows as u32, columns: batch.columns.into_iter().map(column_out).collect() }
+        }
+
+        pub fn column_out(column: Column) -> wit::Column {
+            wit::Column {
                 name: column.name,
                 data_type: type_out(column.data_type),
                 validity: column.validity,
                 offsets: column.offsets,
                 values: column.values,
-            });
-            wit::Batch { rows: batch.rows as u32, columns: columns.collect() }
+            }
         }
 
         fn type_in(data_type: wit::DataType) -> Type {
@@ -102,6 +112,7 @@ pub mod transform {
 
     pub use generated::{export_transform, exports};
     shared!(exports::braid::plugin::transforms);
+    schemas!();
     use exports::braid::plugin::transforms::Guest;
 
     /// A [`Transform`] as the contract's interface.
@@ -114,6 +125,84 @@ pub mod transform {
 
         fn apply(input: wit::Batch) -> Result<wit::Batch, String> {
             T::apply(batch_in(input)).map(batch_out)
+        }
+    }
+}
+
+/// The world of a [`Scalar`].
+pub mod scalar {
+    use super::*;
+
+    mod generated {
+        wit_bindgen::generate!({
+            path: "../wire/wit/scalar",
+            world: "scalar",
+            pub_export_macro: true,
+            export_macro_name: "export_scalar",
+            default_bindings_module: "$crate::worlds::scalar",
+        });
+    }
+
+    pub use generated::{export_scalar, exports};
+    shared!(exports::braid::scalar::scalars);
+
+    /// A [`Scalar`] as the contract's interface.
+    pub struct Component<T>(PhantomData<T>);
+
+    impl<T: Scalar> wit::Guest for Component<T> {
+        fn describe(arguments: Vec<wit::DataType>) -> Result<wit::DataType, String> {
+            let arguments: Vec<Type> = arguments.into_iter().map(type_in).collect();
+            T::describe(&arguments).map(type_out)
+        }
+
+        fn call(arguments: wit::Batch) -> Result<wit::Column, String> {
+            T::call(&batch_in(arguments)).map(column_out)
+        }
+    }
+}
+
+/// The world of an [`Aggregate`].
+pub mod aggregate {
+    use super::*;
+
+    mod generated {
+        wit_bindgen::generate!({
+            path: "../wire/wit/aggregate",
+            world: "aggregate",
+            pub_export_macro: true,
+            export_macro_name: "export_aggregate",
+            default_bindings_module: "$crate::worlds::aggregate",
+        });
+    }
+
+    pub use generated::{export_aggregate, exports};
+    shared!(exports::braid::aggregate::aggregates);
+    schemas!();
+
+    /// An [`Aggregate`] as the contract's interface.
+    pub struct Component<T>(PhantomData<T>);
+
+    impl<T: Aggregate> wit::Guest for Component<T> {
+        fn describe(arguments: Vec<wit::DataType>) -> Result<wit::Program, String> {
+            let arguments: Vec<Type> = arguments.into_iter().map(type_in).collect();
+            let Summary { answer, state } = states::described::<T>(&arguments)?;
+            Ok(wit::Program { output: type_out(answer), state: schema_out(state) })
+        }
+
+        fn zero(_: Vec<wit::DataType>) -> Result<wit::Batch, String> {
+            states::zero::<T>().map(batch_out)
+        }
+
+        fn accumulate(states: wit::Batch, groups: Vec<u32>, rows: wit::Batch) -> Result<wit::Batch, String> {
+            states::accumulated::<T>(&batch_in(states), &groups, &batch_in(rows)).map(batch_out)
+        }
+
+        fn merge(states: wit::Batch, groups: Vec<u32>, others: wit::Batch) -> Result<wit::Batch, String> {
+            states::merged::<T>(&batch_in(states), &groups, &batch_in(others)).map(batch_out)
+        }
+
+        fn finish(_: Vec<wit::DataType>, states: wit::Batch) -> Result<wit::Column, String> {
+            states::finished::<T>(&batch_in(states)).map(column_out)
         }
     }
 }
@@ -134,6 +223,7 @@ pub mod keyed {
 
     pub use generated::{export_stateful, exports};
     shared!(exports::braid::keyed::keyed);
+    schemas!();
 
     /// A [`Stateful`] as the contract's interface.
     pub struct Component<T>(PhantomData<T>);
@@ -244,6 +334,7 @@ pub mod sink {
     use generated::braid::sink::http;
     pub use generated::{export_sink, exports};
     shared!(exports::braid::sink::sinks);
+    schemas!();
 
     /// A [`Sink`] of whatever type.
     trait Open {

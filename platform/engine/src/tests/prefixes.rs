@@ -62,7 +62,12 @@ async fn compiled(queries: &[&Query]) -> Result<Engine, String> {
     }
     let teams = StaticInput { schema: group_rows().schema(), batches: vec![group_rows()] };
     let views = queries.iter().enumerate().map(|(number, query)| (format!("v{number}"), query.sql()));
-    let catalog = Catalog { inputs, statics: BTreeMap::from([("teams".into(), teams)]), views: views.collect() };
+    let catalog = Catalog {
+        inputs,
+        statics: BTreeMap::from([("teams".into(), teams)]),
+        views: views.collect(),
+        ..Catalog::default()
+    };
     let text = |errors: Vec<_>| errors.iter().map(ToString::to_string).collect::<Vec<String>>().join("\n");
     Engine::compile(catalog).await.map_err(|errors: Vec<crate::CompileError>| text(errors))
 }

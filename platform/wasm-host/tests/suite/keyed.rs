@@ -153,7 +153,7 @@ fn a_plugin_has_its_place() {
     let error = described(&load("anonymise"), batch.schema()).expect_err("it keeps none");
     assert_eq!(
         error.to_string(),
-        "plugin `anonymise` keeps no state: it stands in `apply`, not in `transform_with_state`"
+        "plugin `anonymise` gives rows out: it stands in `apply`, not in `transform_with_state`"
     );
     let error = described(&load("visits"), batch.schema()).expect_err("there is no time");
     assert_eq!(error.to_string(), "plugin `visits`: needs a column `at` of type timestamp; there are: word");

@@ -2,6 +2,7 @@
 
 mod anonymise;
 mod evil;
+mod functions;
 mod kept;
 mod keyed;
 mod sink;

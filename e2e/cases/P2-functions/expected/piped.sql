@@ -1,0 +1,1 @@
+SELECT * FROM piped ORDER BY host
