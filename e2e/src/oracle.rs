@@ -65,6 +65,22 @@ impl Retail {
         names.len()
     }
 
+    /// Per country the price of the mean item: revenue by quantity; nothing where as many came back.
+    pub fn prices(&self) -> Vec<String> {
+        let mut sums: BTreeMap<&str, (i128, i64)> = BTreeMap::new();
+        for ((country, _), sales) in &self.by_country_day {
+            let sum = sums.entry(country).or_default();
+            sum.0 += sales.revenue_milli;
+            sum.1 += sales.quantity;
+        }
+        let price = |(milli, quantity): (i128, i64)| match quantity {
+            0 => String::new(),
+            // As the plugin does: a millionth is its unit.
+            quantity => format!("{:?}", (milli * 1000) as f64 / quantity as f64 / 1e6),
+        };
+        sums.into_iter().map(|(country, sum)| format!("{country},{}", price(sum))).collect()
+    }
+
     /// The rows `country,day,rows,quantity,revenue`, sorted.
     pub fn rows(&self) -> Vec<String> {
         let mut rows: Vec<String> = self

@@ -75,6 +75,10 @@ fn check(data: &Path, oracle: &Retail, layout: &str) -> Vec<String> {
             oracle.countries()
         )],
     );
+    let prices = river.sorted("SELECT country, mean_price FROM prices").into_iter();
+    let mut prices: Vec<String> = prices.map(|row| row.replace('"', "")).collect();
+    prices.sort();
+    same(&format!("retail prices, {layout}"), &prices, oracle.prices());
     let mut dump: Vec<String> = river
         .sorted("SELECT country, day, rows, quantity, revenue FROM by_country_day")
         .into_iter()
@@ -82,6 +86,7 @@ fn check(data: &Path, oracle: &Retail, layout: &str) -> Vec<String> {
         .collect();
     dump.sort();
     same(&format!("retail by country and day, {layout}"), &dump, oracle.rows());
+    dump.extend(prices);
     dump
 }
 

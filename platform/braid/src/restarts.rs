@@ -153,7 +153,7 @@ pub const RULES: &[Rule] = &[
         "views.*",
         Changed,
         Refused,
-        "what is stored was made by the other text; name another `store:` to compute it from the start",
+        "what is stored was made by the other text, or other bytes of a plugin; name another `store:` to compute it from the start",
     ),
     Rule(
         "sinks.*",
