@@ -25,6 +25,9 @@ pub fn called<'a, A: Arguments<'a>, R: Answer>(
     mut function: impl FnMut(A) -> R,
 ) -> Result<Column, String> {
     let views = A::views(arguments)?;
+    if A::whole(&views) {
+        return R::collect(arguments.rows, A::values(&views).map(function), "answer");
+    }
     let mut answers = R::builder(arguments.rows);
     for row in 0..arguments.rows {
         match A::get(&views, row) {

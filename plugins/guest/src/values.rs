@@ -5,6 +5,9 @@ use crate::build::{FixedBuilder, VarBuilder};
 use crate::view::{Bits, Fixed, Var};
 use crate::{Batch, Type};
 
+/// Room for a text, before its length is known.
+const TEXT_BYTES: usize = 16;
+
 /// A type that a function can be given. An [`Option`] of it also takes nulls; without, a null makes the answer null.
 pub trait Argument<'a>: Sized {
     /// What a column is read by.
@@ -19,6 +22,10 @@ pub trait Argument<'a>: Sized {
     fn view(batch: &'a Batch, column: usize) -> Result<Self::View, String>;
     /// A row's value; `None` where it must have one and has none.
     fn get(view: &Self::View, row: usize) -> Option<Self>;
+    /// Whether no row is null.
+    fn whole(view: &Self::View) -> bool;
+    /// Every row's value, where no row is null.
+    fn values(view: &Self::View) -> impl Iterator<Item = Self>;
 }
 
 /// A type that a function can answer with. An [`Option`] of it may be null; a [`Result`] may refuse the row.
@@ -35,6 +42,14 @@ pub trait Answer: Sized {
     fn put_null(to: &mut Self::Builder);
     /// The column.
     fn finish(builder: Self::Builder, name: &str) -> Column;
+    /// A column of so many answers.
+    fn collect(rows: usize, answers: impl Iterator<Item = Self>, name: &str) -> Result<Column, String> {
+        let mut builder = Self::builder(rows);
+        for answer in answers {
+            answer.put(&mut builder)?;
+        }
+        Ok(Self::finish(builder, name))
+    }
 }
 
 fn column(batch: &Batch, number: usize, should_be: Type, takes: bool) -> Result<&Column, String> {
@@ -61,6 +76,14 @@ macro_rules! numbers {
             fn get(view: &Self::View, row: usize) -> Option<Self> {
                 view.get(row)
             }
+            fn whole(view: &Self::View) -> bool {
+                view.whole()
+            }
+            #[inline]
+            fn values(view: &Self::View) -> impl Iterator<Item = Self> {
+                let (values, _) = view.bytes().as_chunks();
+                values.iter().map(|bytes| Self::from_le_bytes(*bytes))
+            }
         }
 
         impl Answer for $number {
@@ -79,6 +102,13 @@ macro_rules! numbers {
             }
             fn finish(builder: Self::Builder, name: &str) -> Column {
                 builder.finish(name, $data_type)
+            }
+            // Without a look at each row's room, so that it can be many rows at once.
+            #[inline]
+            fn collect(_: usize, answers: impl Iterator<Item = Self>, name: &str) -> Result<Column, String> {
+                let values: Vec<_> = answers.map(<$number>::to_le_bytes).collect();
+                let values = values.into_flattened();
+                Ok(Column { name: name.into(), data_type: $data_type, validity: None, offsets: None, values })
             }
         }
     )*};
@@ -100,6 +130,12 @@ impl<'a> Argument<'a> for bool {
     }
     fn get(view: &Self::View, row: usize) -> Option<Self> {
         view.get(row)
+    }
+    fn whole(view: &Self::View) -> bool {
+        view.whole()
+    }
+    fn values(view: &Self::View) -> impl Iterator<Item = Self> {
+        view.iter().flatten()
     }
 }
 
@@ -128,11 +164,18 @@ macro_rules! texts {
             const TYPE: Type = $data_type;
             fn view(batch: &'a Batch, number: usize) -> Result<Self::View, String> {
                 let takes = batch.columns.get(number).is_some_and(|column| column.data_type == $data_type);
-                Ok(Var::new(batch.rows, column(batch, number, $data_type, takes)?))
+                Ok(Var::new(batch.rows, column(batch, number, $data_type, takes)?).checked())
             }
             #[inline]
             fn get($view: &Self::View, row: usize) -> Option<Self> {
                 $read(row)
+            }
+            fn whole(view: &Self::View) -> bool {
+                view.whole()
+            }
+            #[inline]
+            fn values($view: &Self::View) -> impl Iterator<Item = Self> {
+                (0..$view.rows()).filter_map($read)
             }
         }
     )*};
@@ -155,7 +198,7 @@ macro_rules! text_answers {
             type Builder = VarBuilder;
             const TYPE: Type = $data_type;
             fn builder(rows: usize) -> Self::Builder {
-                VarBuilder::with_capacity(rows, 0)
+                VarBuilder::with_capacity(rows, rows * TEXT_BYTES)
             }
             #[inline]
             fn put(self, to: &mut Self::Builder) -> Result<(), String> {
@@ -191,6 +234,13 @@ impl<'a, T: Argument<'a>> Argument<'a> for Option<T> {
     }
     fn get(view: &Self::View, row: usize) -> Option<Self> {
         Some(T::get(view, row))
+    }
+    fn whole(view: &Self::View) -> bool {
+        T::whole(view)
+    }
+    #[inline]
+    fn values(view: &Self::View) -> impl Iterator<Item = Self> {
+        T::values(view).map(Some)
     }
 }
 
@@ -246,6 +296,34 @@ pub trait Arguments<'a>: Sized {
     fn views(batch: &'a Batch) -> Result<Self::Views, String>;
     /// A row; `None` where a value is missing that must be there.
     fn get(views: &Self::Views, row: usize) -> Option<Self>;
+    /// Whether no value is null.
+    fn whole(views: &Self::Views) -> bool;
+    /// Every row, where no value is null.
+    fn values(views: &Self::Views) -> impl Iterator<Item = Self>;
+}
+
+/// The values of several columns, row by row.
+macro_rules! zipped {
+    ($views:ident, $a:ident 0) => {
+        $a::values(&$views.0).map(|a| (a,))
+    };
+    ($views:ident, $a:ident 0, $b:ident 1) => {
+        $a::values(&$views.0).zip($b::values(&$views.1))
+    };
+    ($views:ident, $a:ident 0, $b:ident 1, $c:ident 2) => {
+        zipped!($views, $a 0, $b 1).zip($c::values(&$views.2)).map(|((a, b), c)| (a, b, c))
+    };
+    ($views:ident, $a:ident 0, $b:ident 1, $c:ident 2, $d:ident 3) => {
+        zipped!($views, $a 0, $b 1, $c 2).zip($d::values(&$views.3)).map(|((a, b, c), d)| (a, b, c, d))
+    };
+    ($views:ident, $a:ident 0, $b:ident 1, $c:ident 2, $d:ident 3, $e:ident 4) => {
+        zipped!($views, $a 0, $b 1, $c 2, $d 3).zip($e::values(&$views.4)).map(|((a, b, c, d), e)| (a, b, c, d, e))
+    };
+    ($views:ident, $a:ident 0, $b:ident 1, $c:ident 2, $d:ident 3, $e:ident 4, $f:ident 5) => {
+        zipped!($views, $a 0, $b 1, $c 2, $d 3, $e 4)
+            .zip($f::values(&$views.5))
+            .map(|((a, b, c, d, e), f)| (a, b, c, d, e, f))
+    };
 }
 
 macro_rules! tuples {
@@ -262,6 +340,13 @@ macro_rules! tuples {
             #[inline]
             fn get(views: &Self::Views, row: usize) -> Option<Self> {
                 Some(($($name::get(&views.$number, row)?,)+))
+            }
+            fn whole(views: &Self::Views) -> bool {
+                true $(&& $name::whole(&views.$number))+
+            }
+            #[inline]
+            fn values(views: &Self::Views) -> impl Iterator<Item = Self> {
+                zipped!(views, $($name $number),+)
             }
         }
     )*};

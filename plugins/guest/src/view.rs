@@ -1,6 +1,7 @@
 //! Typed views of columns, without a copy.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use braid_wire::bitmap_get;
 
@@ -54,6 +55,16 @@ impl<'a, T: Value> Fixed<'a, T> {
         valid(self.validity, row).then(|| T::read(&self.values[row * T::BYTES..(row + 1) * T::BYTES]))
     }
 
+    /// Whether no row is null.
+    pub fn whole(&self) -> bool {
+        self.validity.is_none()
+    }
+
+    /// The bytes of all rows' numbers. Those of a null have no meaning.
+    pub fn bytes(&self) -> &'a [u8] {
+        &self.values[..self.rows * T::BYTES]
+    }
+
     /// Every row's number, in order.
     pub fn iter(&self) -> impl Iterator<Item = Option<T>> + use<'a, T> {
         let validity = self.validity;
@@ -80,6 +91,11 @@ impl<'a> Bits<'a> {
         valid(self.validity, row).then(|| bitmap_get(self.values, row))
     }
 
+    /// Whether no row is null.
+    pub fn whole(&self) -> bool {
+        self.validity.is_none()
+    }
+
     /// Every row's boolean, in order.
     pub fn iter(&self) -> impl Iterator<Item = Option<bool>> + use<'a> {
         let view = *self;
@@ -94,27 +110,52 @@ pub struct Var<'a> {
     validity: Option<&'a [u8]>,
     offsets: Option<&'a [u8]>,
     values: &'a [u8],
+    /// All values as one text, where they are known to be one.
+    text: Option<&'a str>,
 }
 
 impl<'a> Var<'a> {
     pub(crate) fn new(rows: usize, column: &'a Column) -> Self {
-        Self { rows, validity: column.validity.as_deref(), offsets: column.offsets.as_deref(), values: &column.values }
+        let (validity, offsets) = (column.validity.as_deref(), column.offsets.as_deref());
+        Self { rows, validity, offsets, values: &column.values, text: None }
+    }
+
+    /// The same, faster where every row is asked for: that it is UTF-8 is found out once.
+    pub fn checked(self) -> Self {
+        Self { text: text_of(self.values), ..self }
+    }
+
+    fn range(&self, row: usize) -> Range<usize> {
+        offset_at(self.offsets, row)..offset_at(self.offsets, row + 1)
     }
 
     /// A row's bytes; `None` where it is null.
     pub fn bytes(&self, row: usize) -> Option<&'a [u8]> {
-        let range = || offset_at(self.offsets, row)..offset_at(self.offsets, row + 1);
-        valid(self.validity, row).then(|| &self.values[range()])
+        valid(self.validity, row).then(|| &self.values[self.range(row)])
     }
 
     /// A row's text; `None` where it is null, or where a column of bytes holds something else than UTF-8.
+    #[inline]
     pub fn get(&self, row: usize) -> Option<&'a str> {
+        if let Some(text) = self.text {
+            return valid(self.validity, row).then(|| text.get(self.range(row))).flatten();
+        }
         self.bytes(row).and_then(|bytes| str::from_utf8(bytes).ok())
+    }
+
+    /// Whether no row is null.
+    pub fn whole(&self) -> bool {
+        self.validity.is_none()
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
     /// Every row's text, in order.
     pub fn iter(&self) -> impl Iterator<Item = Option<&'a str>> + use<'a> {
-        let view = *self;
+        let view = self.checked();
         (0..self.rows).map(move |row| view.get(row))
     }
 
@@ -123,6 +164,20 @@ impl<'a> Var<'a> {
         let view = *self;
         (0..self.rows).map(move |row| view.bytes(row))
     }
+}
+
+/// Bytes as text, if they are one.
+fn text_of(bytes: &[u8]) -> Option<&str> {
+    // Many bytes at once, which a search for the first that is none would not be.
+    if bytes.iter().fold(0, |all, byte| all | byte).is_ascii() {
+        #[expect(
+            unsafe_code,
+            reason = "`from_utf8` takes bytes a few at a time, which costs more than what is done with them"
+        )]
+        // SAFETY: bytes below 128 are UTF-8.
+        return Some(unsafe { str::from_utf8_unchecked(bytes) });
+    }
+    str::from_utf8(bytes).ok()
 }
 
 fn valid(validity: Option<&[u8]>, row: usize) -> bool {

@@ -22,7 +22,8 @@ impl Aggregate for WeightedMean {
         if parts.is_nan() || parts.abs() > 2f64.powi(53) {
             return Err(format!("{value:?} is too large for a mean to six digits"));
         }
-        let parts = (parts as i64).checked_mul(weight).ok_or_else(|| format!("{value:?} times {weight} is too large"))?;
+        let parts =
+            (parts as i64).checked_mul(weight).ok_or_else(|| format!("{value:?} times {weight} is too large"))?;
         self.merge(Self { parts, weight })
     }
 
