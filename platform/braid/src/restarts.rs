@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use braid_kernel::{Manifest, TableKind, ledger};
-use braid_spec::model::{Deployment, SinkKind, SourceKind, Start};
+use braid_spec::model::{Deployment, Grants, SinkKind, SourceKind, Start};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -245,9 +245,9 @@ pub fn describe(prepared: &Prepared) -> BTreeMap<String, String> {
     for (name, plugin) in &deployment.plugins {
         put(format!("plugins.{name}.limits"), digest(&format!("{:?}", plugin.limits)));
         put(format!("plugins.{name}.on_error"), format!("{:?}", plugin.on_error));
-        if !plugin.grants.http.is_empty() {
-            let private = if plugin.grants.private_addresses { ", private addresses too" } else { "" };
-            put(format!("plugins.{name}.grants"), format!("{}{private}", plugin.grants.http.join(", ")));
+        let grants = granted(&plugin.grants);
+        if !grants.is_empty() {
+            put(format!("plugins.{name}.grants"), grants);
         }
     }
     let read = streams_read(prepared);
@@ -279,6 +279,20 @@ pub fn describe(prepared: &Prepared) -> BTreeMap<String, String> {
         put(format!("sinks.{name}.to"), digest(&format!("{:?}{bytes}", sink.to)));
     }
     all
+}
+
+/// What a plugin may have, in words. The values of `env` are not here: they are part of the plugin's digest.
+fn granted(grants: &Grants) -> String {
+    let mut words = grants.http.clone();
+    let flags = [
+        (grants.private_addresses && !grants.http.is_empty(), "private addresses too"),
+        (grants.log, "log"),
+        (!grants.env.is_empty(), "env"),
+        (grants.clock, "clock"),
+        (grants.random, "random"),
+    ];
+    words.extend(flags.into_iter().filter(|(given, _)| *given).map(|(_, word)| word.to_owned()));
+    words.join(", ")
 }
 
 fn source_values(source: &braid_spec::model::Source) -> Vec<(&'static str, String)> {

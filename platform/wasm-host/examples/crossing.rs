@@ -18,7 +18,10 @@ const LIMITS: PluginLimits = PluginLimits {
     time: Duration::from_millis(100),
     output_bytes: 16 << 20,
     stack_bytes: 1 << 20,
+    table_elements: 100_000,
+    log_bytes: 1 << 10,
     module_bytes: 1 << 20,
+    compile_time: Duration::from_secs(120),
     http: HttpLimits {
         requests: 10,
         time: Duration::from_secs(5),

@@ -120,7 +120,7 @@ fn an_import_is_refused_by_name() {
     let error = evil("forbidden_import", LIMITS).expect_err("it imports a clock");
     assert_eq!(
         error.to_string(),
-        "plugin `forbidden_import` imports `evil:watch/clock`, which cannot be granted: a sink may import `braid:sink/http@0.1.0`, others nothing"
+        "plugin `forbidden_import` imports `evil:watch/clock`, which cannot be granted: what can be is `braid:host/log@0.1.0`, `braid:host/env@0.1.0`, and for sinks `braid:host/clock@0.1.0`, `braid:host/random@0.1.0`, `braid:sink/http@0.1.0`"
     );
 }
 

@@ -81,7 +81,7 @@ impl Service {
 }
 
 fn to(origin: &str) -> Grants {
-    Grants { http: vec![origin.to_owned()], private_addresses: false }
+    Grants { http: vec![origin.to_owned()], ..Grants::default() }
 }
 
 fn sink(plugin: &Plugin, options: &[(&str, &str)]) -> Result<SinkPlugin, String> {
