@@ -70,6 +70,10 @@ impl Host {
 
     fn write(&self, level: Level, text: &str) {
         let taken = self.take(text.len());
+        if taken == 0 && !text.is_empty() {
+            self.dropped.fetch_add(1, Relaxed);
+            return;
+        }
         let shown = printable(&text[..text.floor_char_boundary(taken)]);
         let cut = if taken < text.len() { "…" } else { "" };
         let plugin = self.plugin.as_str();

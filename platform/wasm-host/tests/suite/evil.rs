@@ -109,6 +109,20 @@ fn a_plugin_that_always_loops_is_given_up_soon_in_pieces_too() {
     assert!(applied.failed.iter().map(|failed| failed.row).eq(all), "every record, in order");
 }
 
+/// What a guest does after a crime, it does not do to the next record.
+#[test]
+fn an_instance_that_is_not_fresh_does_not_cost_an_innocent_record() {
+    let bytes = crate::support::handmade::handmade("realloc_odd");
+    let plugin = Plugin::from_bytes("p", &bytes, LIMITS, &Grants::default(), None).expect("it loads");
+    let mut applier = plugin.applier(&schema()).expect("it describes its output");
+    for _ in 0..3 {
+        for batch in [notes(1, &[0]), notes(1, &[])] {
+            let applied = applier.apply(&batch).expect("the schema is that of the batch");
+            assert_eq!((applied.batch, applied.failed), (batch, vec![]));
+        }
+    }
+}
+
 #[test]
 fn every_record_that_traps_is_found_however_many_there_are() {
     let all: Vec<usize> = (0..512).collect();
