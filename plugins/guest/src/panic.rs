@@ -17,8 +17,7 @@ pub struct Said {
 #[expect(unsafe_code, reason = "an export has a name")]
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals)]
-pub static braid_panic: Said =
-    Said { length: AtomicU32::new(0), text: [const { AtomicU8::new(0) }; PANIC_BYTES_MAX] };
+pub static braid_panic: Said = Said { length: AtomicU32::new(0), text: [const { AtomicU8::new(0) }; PANIC_BYTES_MAX] };
 
 /// From now on panics are kept.
 pub fn keep() {

@@ -143,7 +143,7 @@ fn another_version_is_refused_with_both_names() {
     let error = evil("other_version", LIMITS).expect_err("it speaks 0.0.9");
     assert_eq!(
         error.to_string(),
-        "plugin `other_version` exports `braid:plugin/transforms@0.0.9`; this host speaks `braid:plugin/transforms@0.1.0`, `braid:keyed/keyed@0.1.0`, `braid:sink/sinks@0.1.0`"
+        "plugin `other_version` exports `braid:plugin/transforms@0.0.9`; this host speaks `braid:plugin/transforms@0.1.0`, `braid:scalar/scalars@0.1.0`, `braid:aggregate/aggregates@0.1.0`, `braid:keyed/keyed@0.1.0`, `braid:sink/sinks@0.1.0`"
     );
 }
 
@@ -169,7 +169,7 @@ fn what_is_no_component_is_refused() {
     assert!(refused(b"\0asm\x0d\0\x01\0garbage").starts_with("plugin `p` does not compile: "));
     assert_eq!(
         refused(b"\0asm\x0d\0\x01\0"),
-        "plugin `p` exports nothing; this host speaks `braid:plugin/transforms@0.1.0`, `braid:keyed/keyed@0.1.0`, `braid:sink/sinks@0.1.0`"
+        "plugin `p` exports nothing; this host speaks `braid:plugin/transforms@0.1.0`, `braid:scalar/scalars@0.1.0`, `braid:aggregate/aggregates@0.1.0`, `braid:keyed/keyed@0.1.0`, `braid:sink/sinks@0.1.0`"
     );
 }
 
