@@ -88,12 +88,12 @@ fn commit(crime: &str, plugin: &Plugin, mark: &str) -> (String, Duration) {
     let took = thread_time() - began;
     let reason = applied.failed.first().map(|failed| failed.reason.clone()).unwrap_or_default();
     let fails = !reason.is_empty();
-    let many = notes_of(300, &[150], mark);
+    let many = notes_of(40, &[20], mark);
     for _ in 0..2 {
         let applied = applier.apply(&many).expect("the schema is that of the batch");
         let rows: Vec<usize> = applied.failed.iter().map(|failed| failed.row).collect();
-        let expected = if fails { without(&many, &[150]) } else { many.clone() };
-        assert_eq!(rows, if fails { vec![150] } else { vec![] }, "{crime}: only the marked record fails");
+        let expected = if fails { without(&many, &[20]) } else { many.clone() };
+        assert_eq!(rows, if fails { vec![20] } else { vec![] }, "{crime}: only the marked record fails");
         assert_eq!(given(&applied.batch), expected, "{crime}: others pass unchanged");
         for single in [&innocent, &notes(1, &[])] {
             let applied = applier.apply(single).expect("the schema is that of the batch");
