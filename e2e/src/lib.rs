@@ -54,6 +54,8 @@ mod numbered;
 #[cfg(test)]
 mod pipelines;
 #[cfg(test)]
+mod plugin_grants;
+#[cfg(test)]
 mod plugin_sinks;
 #[cfg(test)]
 mod prefixes;

@@ -38,8 +38,8 @@ const SIGNAL_CODE: u8 = 128;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // RUST_LOG overrides; by default warnings are seen and the rest is quiet.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    // RUST_LOG overrides; by default warnings are seen, and what plugins say that may.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,plugin=info"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let _failpoints = fail::FailScenario::setup();

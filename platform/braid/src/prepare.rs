@@ -1,6 +1,7 @@
 //! From a file's path to a deployment that can run: its YAML, its plugins and its queries, with every mistake found.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -107,15 +108,28 @@ pub fn output_mode(mode: model::OutputMode) -> OutputMode {
     }
 }
 
+/// Where compiled plugins are kept, for the next start: `${BRAID_CACHE:-~/.cache/braid}/wasm/compiled`.
+fn compiled_code() -> Option<PathBuf> {
+    let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = given("BRAID_CACHE").or_else(|| Some(given("HOME")?.join(".cache/braid")))?;
+    std::path::absolute(cache.join("wasm/compiled")).ok()
+}
+
 fn load_plugins(deployment: &Deployment, map: &SourceMap, mistakes: &mut Diagnostics) -> BTreeMap<String, Plugin> {
     let mut plugins = BTreeMap::new();
+    let cache = compiled_code();
     for (name, plugin) in &deployment.plugins {
-        match Plugin::load(name, &plugin.component, plugin.limits, &plugin.grants, None) {
+        match Plugin::load(name, &plugin.component, plugin.limits, &plugin.grants, cache.as_deref()) {
             Ok(loaded) => {
                 plugins.insert(name.clone(), loaded);
             }
             Err(error) => {
-                let key = if matches!(error, PluginError::NeedlessGrant { .. }) { "grants" } else { "component" };
+                let key = match &error {
+                    PluginError::NeedlessGrant { .. } | PluginError::NeedlessGrantOf { .. } => "grants",
+                    PluginError::History { .. } if map.has(&format!("plugins.{name}.grants")) => "grants",
+                    PluginError::CompileTime { .. } if map.has(&format!("plugins.{name}.limits")) => "limits",
+                    _ => "component",
+                };
                 let path = format!("plugins.{name}.{key}");
                 mistakes.list.push(map.diagnostic(&path, None, error.to_string(), None));
             }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use braid_kernel::{Manifest, TableKind, ledger};
-use braid_spec::model::{Deployment, SinkKind, SourceKind, Start};
+use braid_spec::model::{Deployment, Grants, SinkKind, SourceKind, Start};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -136,16 +136,26 @@ pub const RULES: &[Rule] = &[
     ),
     Rule("tables.*.refresh", Any, Taken, "holds from the start on"),
     Rule("plugins.*.limits", Changed, Taken, "holds for batches from now on"),
-    Rule("plugins.*.grants", Any, Taken, "holds for requests from now on"),
+    Rule(
+        "plugins.*.grants",
+        Any,
+        Taken,
+        "holds from the start on; a value of `env` is part of the plugin, as its bytes are",
+    ),
     Rule("plugins.*.on_error", Changed, Taken, "holds for records from now on"),
     Rule("streams.*.from", Any, Refused, "views that read it were made of the other rows"),
-    Rule("streams.*.apply", Any, Refused, "views that read it were made by the other plugins, or other bytes of them"),
+    Rule(
+        "streams.*.apply",
+        Any,
+        Refused,
+        "views that read it were made by the other plugins, or other bytes or `env` of them",
+    ),
     Rule("streams.*.drop_duplicates", Any, Refused, "views that read it were made of the other rows"),
     Rule(
         "streams.*.transform_with_state",
         Any,
         Refused,
-        "views that read it were made by the other plugin, or other bytes of it",
+        "views that read it were made by the other plugin, or other bytes or `env` of it",
     ),
     Rule("views.*", Added, Refused, "the store has no past for it; name another `store:` to compute it from the start"),
     Rule("views.*", Removed, Taken, "its rows leave the store; should it come back, it is new"),
@@ -245,9 +255,9 @@ pub fn describe(prepared: &Prepared) -> BTreeMap<String, String> {
     for (name, plugin) in &deployment.plugins {
         put(format!("plugins.{name}.limits"), digest(&format!("{:?}", plugin.limits)));
         put(format!("plugins.{name}.on_error"), format!("{:?}", plugin.on_error));
-        if !plugin.grants.http.is_empty() {
-            let private = if plugin.grants.private_addresses { ", private addresses too" } else { "" };
-            put(format!("plugins.{name}.grants"), format!("{}{private}", plugin.grants.http.join(", ")));
+        let grants = granted(&plugin.grants);
+        if !grants.is_empty() {
+            put(format!("plugins.{name}.grants"), grants);
         }
     }
     let read = streams_read(prepared);
@@ -279,6 +289,20 @@ pub fn describe(prepared: &Prepared) -> BTreeMap<String, String> {
         put(format!("sinks.{name}.to"), digest(&format!("{:?}{bytes}", sink.to)));
     }
     all
+}
+
+/// What a plugin may have, in words. The values of `env` are not here: they are part of the plugin's digest.
+fn granted(grants: &Grants) -> String {
+    let mut words = grants.http.clone();
+    let flags = [
+        (grants.private_addresses && !grants.http.is_empty(), "private addresses too"),
+        (grants.log, "log"),
+        (!grants.env.is_empty(), "env"),
+        (grants.clock, "clock"),
+        (grants.random, "random"),
+    ];
+    words.extend(flags.into_iter().filter(|(given, _)| *given).map(|(_, word)| word.to_owned()));
+    words.join(", ")
 }
 
 fn source_values(source: &braid_spec::model::Source) -> Vec<(&'static str, String)> {

@@ -261,7 +261,10 @@ impl Builder<'_> {
                 time: limits.duration("time"),
                 output_bytes: limits.whole("output"),
                 stack_bytes: limits.whole("stack"),
+                table_elements: limits.whole("table"),
+                log_bytes: limits.whole("log"),
                 module_bytes: limits.whole("module"),
+                compile_time: limits.duration("compile_time"),
                 http: HttpLimits {
                     requests: limits.whole("http_requests"),
                     time: limits.duration("http_time"),
@@ -297,7 +300,14 @@ impl Builder<'_> {
                 }
             }
         }
-        Grants { http, private_addresses: grants.flag("private_addresses") }
+        Grants {
+            http,
+            private_addresses: grants.flag("private_addresses"),
+            log: grants.flag("log"),
+            env: grants.pairs("env"),
+            clock: grants.flag("clock"),
+            random: grants.flag("random"),
+        }
     }
 
     pub(crate) fn sink(&mut self, fields: &Fields) -> Sink {

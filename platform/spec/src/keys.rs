@@ -424,7 +424,7 @@ static PLUGIN: Keys = keys(
     &[
         key("component", Text, Must, "The component's file, relative to this one or to the working directory."),
         key("limits", Group(&LIMITS), Optional, "What it may use up."),
-        key("grants", Group(&GRANTS), Optional, "What it may reach; nothing if it is not given. For plugins of sinks."),
+        key("grants", Group(&GRANTS), Optional, "What it may have beside its rows; nothing if it is not given."),
         key(
             "on_error",
             Word(&["fail", "skip", "dead_letter"]),
@@ -441,7 +441,10 @@ static LIMITS: Keys = keys(
         key("time", SOME_TIME, Default("100ms"), "Processor time for one batch."),
         key("output", SOME_BYTES, Default("64MiB"), "Bytes it may return for one batch."),
         key("stack", SOME_BYTES, Default("512KiB"), "Stack."),
+        key("table", WHOLE, Default("100000"), "Elements of a table: functions that can be called by their number."),
+        key("log", SOME_BYTES, Default("64KiB"), "Lines of its log in one batch, where `grants` allow some."),
         key("module", SOME_BYTES, Default("8MiB"), "The size of its file."),
+        key("compile_time", SOME_TIME, Default("2m"), "Time for compiling it."),
         key("http_requests", WHOLE, Default("1000"), "Requests in one epoch, where `grants` allow some."),
         key("http_time", SOME_TIME, Default("10s"), "Time for one request, with its answer."),
         key("http_wait", SOME_TIME, Default("1m"), "Time that all requests of one epoch may take."),
@@ -465,6 +468,15 @@ static GRANTS: Keys = keys(
             Default("false"),
             "Whether names among them may stand for addresses of this machine and of private networks.",
         ),
+        key("log", Flag, Default("false"), "Lines in Braid's own log, under its name."),
+        key(
+            "env",
+            Pairs,
+            Optional,
+            "Values that it can ask for by their names. Answers are made of them as of its code.",
+        ),
+        key("clock", Flag, Default("false"), "The time of day. For plugins of sinks."),
+        key("random", Flag, Default("false"), "Random bytes. For plugins of sinks."),
     ],
 );
 

@@ -338,8 +338,14 @@ pub struct PluginLimits {
     pub output_bytes: u64,
     /// Stack, in bytes.
     pub stack_bytes: u64,
+    /// Elements of a table.
+    pub table_elements: u64,
+    /// Bytes of its log in one batch.
+    pub log_bytes: u64,
     /// The component file's size, in bytes.
     pub module_bytes: u64,
+    /// Time for compiling it.
+    pub compile_time: Duration,
     /// For its requests, where it may make some.
     pub http: HttpLimits,
 }
@@ -359,13 +365,21 @@ pub struct HttpLimits {
     pub response_bytes: u64,
 }
 
-/// What a plugin may reach beside its rows: nothing, unless it is named.
+/// What a plugin may have beside its rows: nothing, unless it is named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
     /// Origins, `https://host` or `http://host:port`, as URLs serialize them.
     pub http: Vec<String>,
     /// Whether names among them may stand for addresses of private networks.
     pub private_addresses: bool,
+    /// Whether it may write lines to the log.
+    pub log: bool,
+    /// Values by their names.
+    pub env: BTreeMap<String, String>,
+    /// Whether it may know the time.
+    pub clock: bool,
+    /// Whether it may have random bytes.
+    pub random: bool,
 }
 
 /// What happens to a record on which a plugin fails.

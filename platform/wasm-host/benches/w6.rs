@@ -48,7 +48,10 @@ fn limits() -> PluginLimits {
         time: Duration::from_millis(100),
         output_bytes: 64 << 20,
         stack_bytes: 512 << 10,
+        table_elements: 100_000,
+        log_bytes: 1 << 10,
         module_bytes: 8 << 20,
+        compile_time: Duration::from_secs(120),
         http,
     }
 }

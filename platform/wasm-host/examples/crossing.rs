@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder};
 use braid_spec::model::{Grants, HttpLimits, PluginLimits};
@@ -18,7 +18,10 @@ const LIMITS: PluginLimits = PluginLimits {
     time: Duration::from_millis(100),
     output_bytes: 16 << 20,
     stack_bytes: 1 << 20,
+    table_elements: 100_000,
+    log_bytes: 1 << 10,
     module_bytes: 1 << 20,
+    compile_time: Duration::from_secs(120),
     http: HttpLimits {
         requests: 10,
         time: Duration::from_secs(5),
@@ -31,9 +34,15 @@ const LIMITS: PluginLimits = PluginLimits {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = Path::new(&std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the crate is"))
         .join("../../plugins/anonymise/anonymise.wasm");
-    let began = thread_time();
-    let plugin = Plugin::load("anonymise", &path, LIMITS, &Grants::default(), None)?;
-    println!("load (without the compiler's thread): {:?}", thread_time() - began);
+    let cache = tempfile::tempdir()?;
+    let load = |kept: &str| {
+        let began = Instant::now();
+        let plugin = Plugin::load("anonymise", &path, LIMITS, &Grants::default(), Some(cache.path()));
+        println!("load, {kept}: {:?}", began.elapsed());
+        plugin
+    };
+    load("compiled")?;
+    let plugin = load("compiled before")?;
     let batch = batch()?;
     let mut applier = plugin.applier(batch.schema_ref())?;
     let guest = applier.apply(&batch)?.batch;

@@ -61,6 +61,7 @@ impl Applier {
         let mut outputs = Vec::new();
         let plugin = self.plugin.clone();
         let failed = in_parts(&plugin, batch.num_rows(), usize::MAX, |range| {
+            let worn = self.guest.is_some();
             Ok::<_, PluginError>(match self.attempt(&batch.slice(range.start, range.len())) {
                 Ok(Some(output)) => {
                     outputs.push(output);
@@ -69,7 +70,7 @@ impl Applier {
                 Ok(None) => Tried::TooLarge,
                 Err(failure) => {
                     self.guest = None;
-                    Tried::Failed(failure)
+                    Tried::Failed(failure.in_worn(worn))
                 }
             })
         })?;

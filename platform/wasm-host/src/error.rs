@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use braid_wire::HTTP;
+use braid_wire::{CLOCK, ENV, HTTP, LOG, RANDOM};
 use thiserror::Error;
 
 /// Why a plugin cannot be used. None of these gets better by trying again.
@@ -24,13 +24,23 @@ pub enum PluginError {
     #[error("plugin `{plugin}` does not compile: {reason}")]
     Compile { plugin: String, reason: String },
     /// Compiling took too long.
-    #[error("plugin `{plugin}` was not compiled within {time_max:?}")]
+    #[error("plugin `{plugin}` was not compiled within its limit of {time_max:?} (`compile_time`)")]
     CompileTime { plugin: String, time_max: Duration },
     /// It wants something from outside.
     #[error(
-        "plugin `{plugin}` imports `{import}`, which cannot be granted: a sink may import `{HTTP}`, others nothing"
+        "plugin `{plugin}` imports `{import}`, which cannot be granted: what can be is `{LOG}`, `{ENV}`, and for sinks \
+         `{CLOCK}`, `{RANDOM}`, `{HTTP}`"
     )]
     Import { plugin: String, import: String },
+    /// It wants something that can be granted, and was not.
+    #[error("plugin `{plugin}` imports `{import}`, which was not granted: write `grants: {{{yaml}}}`")]
+    NotGranted { plugin: String, import: &'static str, yaml: &'static str },
+    /// It wants what would have it answer otherwise the next time.
+    #[error(
+        "plugin `{plugin}` imports `{import}`, which only a plugin of a sink may have: others are asked again about rows of \
+         the past, and must answer as before; {instead}"
+    )]
+    History { plugin: String, import: &'static str, instead: &'static str },
     /// It wants to reach something, and nothing was granted.
     #[error(
         "plugin `{plugin}` sends requests, and was granted none: say to whom, such as \
@@ -40,6 +50,9 @@ pub enum PluginError {
     /// It reaches nothing.
     #[error("plugin `{plugin}` sends no requests: take its `grants` out")]
     NeedlessGrant { plugin: String },
+    /// It does not want what was granted.
+    #[error("plugin `{plugin}` does not import `{import}`: take `{key}` out of its `grants`")]
+    NeedlessGrantOf { plugin: String, key: &'static str, import: &'static str },
     /// It does not speak our contract, or another version of it.
     #[error("plugin `{plugin}` exports {found}; this host speaks {expected}")]
     World { plugin: String, found: String, expected: String },

@@ -6,19 +6,15 @@ use std::time::Duration;
 use braid_spec::model::PluginLimits;
 use braid_wire::{AGGREGATE, Contract, KEYED, SCALAR, SINK, TRANSFORM};
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Func, InstancePre, Lift, Lower};
-use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
+use crate::fault::{failure, shortened};
+use crate::host::Host;
 use crate::http::{Outside, Request, Response, Session};
-use crate::limits::{Limiter, Ticker, thread_time};
-
-/// How much of a guest's own error is kept.
-pub const REASON_BYTES_MAX: usize = 1024;
+use crate::limits::{HANDLES_MAX, Limiter, Ticker, thread_time};
 
 /// A guest runs on the stack of the thread that called it; threads have two MiB, and the host needs some of it.
 pub const STACK_BYTES_MAX: u64 = 1024 * 1024;
-
-/// Crates whose functions only say that something failed, not where in the plugin.
-const NOT_THE_PLUGIN: [&str; 7] = ["core::", "std::", "alloc::", "dlmalloc", "__rustc", "__rust_", "__rdl_"];
 
 const NOT_GRANTED: &str = "no request was granted";
 
@@ -30,9 +26,25 @@ pub(crate) struct Data {
     timed_out: bool,
     /// Where it may reach something.
     session: Option<Session>,
+    host: Arc<Host>,
 }
 
 impl Data {
+    /// What it was granted.
+    pub(crate) fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    /// Whether it was stopped.
+    pub(crate) fn timed_out(&self) -> bool {
+        self.timed_out
+    }
+
+    /// What it asked for and was not given.
+    pub(crate) fn denied(&self) -> Option<&str> {
+        self.limiter.denied.as_deref()
+    }
+
     /// Whether a request would be allowed.
     pub(crate) fn granted(&mut self, url: &str) -> Result<(), String> {
         self.session.as_ref().ok_or(NOT_GRANTED)?.granted(url)
@@ -56,6 +68,7 @@ pub(crate) struct Mould {
     pub(crate) limits: PluginLimits,
     /// Where it may reach something.
     pub(crate) outside: Option<Arc<Outside>>,
+    pub(crate) host: Arc<Host>,
     pub(crate) ticker: Ticker,
 }
 
@@ -134,12 +147,20 @@ pub(crate) struct Failure {
     pub(crate) spent: Duration,
     /// It trapped or passed a limit, and is worth nothing any more; otherwise it said so itself.
     pub(crate) broke: bool,
+    /// Its instance had worked before: one that has not may be kinder to a single row.
+    pub(crate) worn: bool,
 }
 
 impl Failure {
     /// What a function returned is not what it must return.
     pub(crate) fn of(function: &str, reason: &str, began: Duration) -> Self {
-        Self { reason: format!("{function}: {reason}"), spent: thread_time().saturating_sub(began), broke: true }
+        let spent = thread_time().saturating_sub(began);
+        Self { reason: format!("{function}: {reason}"), spent, broke: true, worn: false }
+    }
+
+    /// It was in an instance that had worked before, or was not.
+    pub(crate) fn in_worn(self, worn: bool) -> Self {
+        Self { worn, ..self }
     }
 }
 
@@ -153,15 +174,17 @@ impl Guest {
     pub(crate) fn start(mould: &Mould) -> Result<Self, Failure> {
         let began = thread_time();
         let data = Data {
-            limiter: Limiter::new(mould.limits.memory_bytes),
+            limiter: Limiter::new(mould.limits),
             deadline: began + mould.limits.time,
             timed_out: false,
             session: mould.outside.clone().map(Session::new),
+            host: Arc::clone(&mould.host),
         };
         let mut store = Store::new(mould.pre.engine(), data);
         store.limiter(|data| &mut data.limiter);
         store.epoch_deadline_callback(look_at_the_time);
         store.set_epoch_deadline(1);
+        store.set_max_component_handles(HANDLES_MAX);
         store.set_hostcall_fuel(usize::try_from(mould.limits.output_bytes).unwrap_or(usize::MAX));
         let started = {
             let _ticking = mould.ticker.tick();
@@ -176,7 +199,7 @@ impl Guest {
         });
         match found {
             Ok(functions) => Ok(Self { store, functions }),
-            Err(error) => Err(failure("start", &error, store.data(), mould.limits, began)),
+            Err(error) => Err(failure("start", &error, &mut store, mould.limits, began)),
         }
     }
 
@@ -197,6 +220,7 @@ impl Guest {
         I: ComponentNamedList + Lower,
         O: Lift,
     {
+        let _log = mould.host.batch();
         self.call("describe", mould, input)
     }
 
@@ -218,7 +242,7 @@ impl Guest {
         let place = mould.world.functions().iter().position(|function| *function == name);
         let Some(function) = place.map(|place| self.functions[place]) else {
             let reason = format!("bug: there is no function `{name}`");
-            return Err(Failure { reason, spent: Duration::ZERO, broke: true });
+            return Err(Failure { reason, spent: Duration::ZERO, broke: true, worn: false });
         };
         self.store.data_mut().deadline = began + mould.limits.time;
         self.store.set_epoch_deadline(1);
@@ -237,8 +261,9 @@ impl Guest {
                 },
                 spent: thread_time().saturating_sub(began),
                 broke: false,
+                worn: false,
             }),
-            Err(error) => Err(failure(name, &error, self.store.data(), mould.limits, began)),
+            Err(error) => Err(failure(name, &error, &mut self.store, mould.limits, began)),
         }
     }
 }
@@ -250,50 +275,4 @@ fn look_at_the_time(mut store: StoreContextMut<'_, Data>) -> wasmtime::Result<Up
     }
     data.timed_out = true;
     Ok(UpdateDeadline::Interrupt)
-}
-
-fn failure(function: &str, error: &wasmtime::Error, data: &Data, limits: PluginLimits, began: Duration) -> Failure {
-    let what = if data.timed_out {
-        format!("ran longer than its limit of {:?}", limits.time)
-    } else if let Some(denied) = &data.limiter.denied {
-        denied.clone()
-    } else if let Some(trap) = error.downcast_ref::<Trap>() {
-        match trap {
-            Trap::StackOverflow => format!("used more than its {} bytes of stack", limits.stack_bytes),
-            Trap::UnreachableCodeReached => "panicked, or reached what it held for unreachable".into(),
-            other => other.to_string(),
-        }
-    } else {
-        let cause = error.root_cause().to_string();
-        if cause.contains("fuel") {
-            format!("returned more than its limit of {} bytes", limits.output_bytes)
-        } else {
-            cause
-        }
-    };
-    let place = error.downcast_ref::<WasmBacktrace>().and_then(place);
-    let reason = match place {
-        Some(place) => format!("{function}: {what} (in {place})"),
-        None => format!("{function}: {what}"),
-    };
-    Failure { reason: shortened(&reason), spent: thread_time().saturating_sub(began), broke: true }
-}
-
-/// The innermost function of the plugin's own, by name.
-fn place(backtrace: &WasmBacktrace) -> Option<String> {
-    let frames = || backtrace.frames().iter().filter_map(|frame| frame.func_name());
-    let names = || frames().map(|name| format!("{:#}", rustc_demangle::demangle(name)));
-    let own = |name: &String| {
-        let name = name.trim_start_matches('<');
-        !NOT_THE_PLUGIN.iter().any(|prefix| name.starts_with(prefix))
-    };
-    names().find(own).or_else(|| names().next())
-}
-
-fn shortened(reason: &str) -> String {
-    if reason.len() <= REASON_BYTES_MAX {
-        return reason.to_owned();
-    }
-    let end = reason.floor_char_boundary(REASON_BYTES_MAX);
-    format!("{}…", &reason[..end])
 }

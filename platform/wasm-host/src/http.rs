@@ -312,7 +312,7 @@ mod tests {
     use super::*;
 
     fn outside(granted: &[&str]) -> Outside {
-        let grants = Grants { http: granted.iter().map(ToString::to_string).collect(), private_addresses: false };
+        let grants = Grants { http: granted.iter().map(ToString::to_string).collect(), ..Grants::default() };
         let limits = HttpLimits {
             requests: 1,
             time: Duration::from_secs(1),

@@ -229,6 +229,7 @@ impl Keyed for Running {
         let plugin = self.described.plugin.clone();
         in_parts(&plugin, rows, TURN_ROWS_MAX, |range| {
             let turn = memory.turn(range)?;
+            let worn = self.guest.is_some();
             Ok::<_, JobError>(match self.attempt(&turn)? {
                 Ok(Some(outcome)) => {
                     memory.settle(outcome)?;
@@ -237,7 +238,7 @@ impl Keyed for Running {
                 Ok(None) => Tried::TooLarge,
                 Err(failure) => {
                     self.guest = None;
-                    Tried::Failed(failure)
+                    Tried::Failed(failure.in_worn(worn))
                 }
             })
         })

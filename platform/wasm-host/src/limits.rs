@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use braid_spec::model::PluginLimits;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{Engine, ResourceLimiter};
 
@@ -18,22 +19,28 @@ pub const TICK: Duration = Duration::from_millis(1);
 const INSTANCES_MAX: usize = 16;
 /// One for each core instance.
 const TABLES_MAX: usize = 16;
+/// No contract has resources: a component can make some only for itself.
+pub(crate) const HANDLES_MAX: usize = 1_024;
 /// One linear memory: that is what is measured.
 const MEMORIES_MAX: usize = 1;
-/// Function pointers. Far above what a large program has.
-const TABLE_ELEMENTS_MAX: usize = 100_000;
 
 /// Bounds what one instance may hold.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     memory_bytes_max: usize,
+    table_elements_max: usize,
     /// What was asked for when the answer was no, in words.
     pub(crate) denied: Option<String>,
 }
 
 impl Limiter {
-    pub(crate) fn new(memory_bytes_max: u64) -> Self {
-        Self { memory_bytes_max: usize::try_from(memory_bytes_max).unwrap_or(usize::MAX), denied: None }
+    pub(crate) fn new(limits: PluginLimits) -> Self {
+        let whole = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        Self {
+            memory_bytes_max: whole(limits.memory_bytes),
+            table_elements_max: whole(limits.table_elements),
+            denied: None,
+        }
     }
 
     fn deny(&mut self, reason: String) -> wasmtime::Error {
@@ -49,14 +56,15 @@ impl ResourceLimiter for Limiter {
             return Ok(true);
         }
         let limit = self.memory_bytes_max;
-        Err(self.deny(format!("asked for {desired} bytes of memory; its limit is {limit}")))
+        Err(self.deny(format!("asked for {desired} bytes of memory; its limit is {limit} (`memory`)")))
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if desired <= TABLE_ELEMENTS_MAX {
+        if desired <= self.table_elements_max {
             return Ok(true);
         }
-        Err(self.deny(format!("asked for a table of {desired} elements; the limit is {TABLE_ELEMENTS_MAX}")))
+        let limit = self.table_elements_max;
+        Err(self.deny(format!("asked for a table of {desired} elements; its limit is {limit} (`table`)")))
     }
 
     fn instances(&self) -> usize {

@@ -14,7 +14,7 @@ use crate::plugin::Plugin;
 pub const FAILED_TRIES_TIME_FACTOR: u32 = 20;
 
 /// A failed try that took less than this part of the time limit costs nothing of it: a record that traps at once is
-/// always found, however many there are. (Two tries a record, so this bounds the batch as well.)
+/// always found, however many there are. (Three tries a record, so this bounds the batch as well.)
 const CHEAP_TRY_DIVISOR: u32 = 100;
 
 /// What a try came to.
@@ -33,6 +33,7 @@ pub(crate) fn in_parts<E>(
     mut attempt: impl FnMut(Range<usize>) -> Result<Tried, E>,
 ) -> Result<Vec<FailedRow>, E> {
     let mut failed = Vec::new();
+    let _log = plugin.mould().host.batch();
     let mut budget = Budget::new(plugin.mould().limits.time);
     let starts = (0..rows).step_by(part_max.max(1)).rev();
     // Ranges still to be done, the first one last. Of a range that is halved both halves are here at once.
@@ -41,6 +42,10 @@ pub(crate) fn in_parts<E>(
         match attempt(range.clone())? {
             Tried::Passed => {}
             Tried::TooLarge => halve(range, &mut ranges),
+            Tried::Failed(failure) if failure.worn && range.len() == 1 && !budget.is_spent() => {
+                budget.spend(failure.spent);
+                ranges.push(range);
+            }
             Tried::Failed(failure) => {
                 budget.spend(failure.spent);
                 if range.len() > 1 && !budget.is_spent() {

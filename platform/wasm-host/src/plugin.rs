@@ -19,7 +19,9 @@ use crate::applier::Applier;
 use crate::boundary::{WireField, WireSchema, from_arrow};
 use crate::compile::{compile, digest, engine};
 use crate::error::PluginError;
+use crate::grants::{Grant, granted};
 use crate::guest::{Data, Failure, Guest, Mould, STACK_BYTES_MAX, World};
+use crate::host::{self, Host};
 use crate::http::{Outside, Request};
 use crate::keyed::KeyedPlugin;
 use crate::lift::lift_schema;
@@ -104,9 +106,10 @@ impl Plugin {
         }
         let engine = engine(usize::try_from(limits.stack_bytes).unwrap_or(usize::MAX))
             .map_err(|error| wrong(error.to_string()))?;
-        let component = compile(&engine, name, bytes, cache)?;
+        let component = compile(&engine, name, bytes, limits.compile_time, cache)?;
         let mould = mould(name, &engine, &component, limits, grants)?;
-        Ok(Self(Arc::new(Inner { name: name.into(), digest: digest(bytes), mould, idle: Mutex::default() })))
+        let digest = identity(bytes, grants);
+        Ok(Self(Arc::new(Inner { name: name.into(), digest, mould, idle: Mutex::default() })))
     }
 
     /// The name it has in the deployment.
@@ -114,7 +117,8 @@ impl Plugin {
         &self.0.name
     }
 
-    /// SHA-256 of the component's bytes, in hexadecimal digits: what an answer's provenance names.
+    /// SHA-256 of the component's bytes, and of the values it was granted if there are any, in hexadecimal digits: what an
+    /// answer's provenance names.
     pub fn digest(&self) -> &str {
         &self.0.digest
     }
@@ -169,6 +173,7 @@ impl Plugin {
         work: impl FnOnce(&mut Guest, &Mould) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let worn = idle.is_some();
         let mut guest = match idle {
             Some(guest) => guest,
             None => Guest::start(&self.0.mould)?,
@@ -178,7 +183,7 @@ impl Plugin {
         if done.is_ok() && idle.len() < IDLE_MAX {
             idle.push(guest);
         }
-        done
+        done.map_err(|failure| failure.in_worn(worn))
     }
 
     /// Where it stands in a deployment, in words.
@@ -236,6 +241,14 @@ impl fmt::Debug for Plugin {
     }
 }
 
+fn identity(bytes: &[u8], grants: &Grants) -> String {
+    let code = digest(bytes);
+    match grants.env.is_empty() {
+        true => code,
+        false => digest(format!("{code} {:?}", grants.env).as_bytes()),
+    }
+}
+
 fn check_size(plugin: &str, bytes: u64, limits: PluginLimits) -> Result<(), PluginError> {
     if bytes <= limits.module_bytes {
         return Ok(());
@@ -264,15 +277,7 @@ fn mould(
     let exports: Vec<String> = component_type.exports(engine).map(|(export, _)| format!("`{export}`")).collect();
     let found = World::ALL.into_iter().find(|world| exports.contains(&format!("`{}`", world.contract())));
     let imports: Vec<&str> = component_type.imports(engine).map(|(import, _)| import).collect();
-    let asks = imports.contains(&HTTP) && found == Some(World::Sink);
-    if let Some(import) = imports.iter().find(|import| !asks || **import != HTTP) {
-        return Err(PluginError::Import { plugin: name.into(), import: (*import).into() });
-    }
-    match (asks, grants.http.is_empty()) {
-        (true, true) => return Err(PluginError::Grant { plugin: name.into() }),
-        (false, false) => return Err(PluginError::NeedlessGrant { plugin: name.into() }),
-        _ => {}
-    }
+    let granted = granted(name, &imports, found, grants)?;
     let spoken = World::ALL.map(|world| format!("`{}`", world.contract()));
     let other = |found: String| PluginError::World { plugin: name.into(), found, expected: spoken.join(", ") };
     let Some(world) = found else {
@@ -290,26 +295,32 @@ fn mould(
     let functions = functions.collect::<Result<Vec<_>, _>>()?;
     let failed = |reason: String| PluginError::Compile { plugin: name.into(), reason };
     let mut linker = Linker::new(engine);
-    let outside = match asks {
-        true => {
-            link(&mut linker).map_err(|error| failed(format!("{error:#}")))?;
-            let outside = Outside::new(name, grants, limits.http);
-            Some(Arc::new(outside.map_err(|reason| failed(format!("the host's client: {reason}")))?))
-        }
-        false => None,
-    };
+    let mut outside = None;
+    for grant in granted {
+        let linked = match grant {
+            Grant::Http => {
+                let client = Outside::new(name, grants, limits.http);
+                let client = client.map_err(|reason| failed(format!("the host's client: {reason}")))?;
+                outside = Some(Arc::new(client));
+                link_http(&mut linker)
+            }
+            other => host::link(&mut linker, other.import()),
+        };
+        linked.map_err(|error| failed(format!("{error:#}")))?;
+    }
     Ok(Mould {
         world,
         functions,
         pre: linker.instantiate_pre(component).map_err(|error| failed(format!("{error:#}")))?,
         limits,
         outside,
+        host: Arc::new(Host::new(name, grants, limits)),
         ticker: Ticker::start(engine.clone()).map_err(|error| failed(error.to_string()))?,
     })
 }
 
-/// What a sink may import.
-fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
+/// What a sink may reach.
+fn link_http(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
     let mut http = linker.instance(HTTP)?;
     http.func_wrap("granted", |mut store: StoreContextMut<'_, Data>, (url,): (String,)| {
         Ok((store.data_mut().granted(&url),))

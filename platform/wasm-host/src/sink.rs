@@ -108,6 +108,7 @@ impl SinkPlugin {
             return Ok(());
         }
         let mould = plugin.mould();
+        let _log = mould.host.batch();
         let mut guest = Guest::start(mould).map_err(|failure| fails(failure.reason))?;
         guest.may_send();
         let written = self.epoch(&mut guest, WireEpoch { number: epoch, history }, &rows, setting);

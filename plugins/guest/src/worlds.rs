@@ -96,6 +96,17 @@ macro_rules! shared {
     };
 }
 
+/// What the deployment may grant: see [`crate::log`], [`crate::env`], [`crate::clock`] and [`crate::random`]. What is not
+/// called is not imported.
+pub mod host {
+    wit_bindgen::generate!({
+        path: "../wire/wit/host",
+        world: "host",
+    });
+
+    pub use braid::host::{clock, env, log, random};
+}
+
 /// The world of a [`Transform`].
 pub mod transform {
     use super::*;
@@ -120,10 +131,12 @@ pub mod transform {
 
     impl<T: Transform> Guest for Component<T> {
         fn describe(input: wit::Schema) -> Result<wit::Schema, String> {
+            crate::panic::keep();
             T::describe(schema_in(input)).map(schema_out)
         }
 
         fn apply(input: wit::Batch) -> Result<wit::Batch, String> {
+            crate::panic::keep();
             T::apply(batch_in(input)).map(batch_out)
         }
     }
@@ -151,11 +164,13 @@ pub mod scalar {
 
     impl<T: Scalar> wit::Guest for Component<T> {
         fn describe(arguments: Vec<wit::DataType>) -> Result<wit::DataType, String> {
+            crate::panic::keep();
             let arguments: Vec<Type> = arguments.into_iter().map(type_in).collect();
             T::describe(&arguments).map(type_out)
         }
 
         fn call(arguments: wit::Batch) -> Result<wit::Column, String> {
+            crate::panic::keep();
             T::call(&batch_in(arguments)).map(column_out)
         }
     }
@@ -184,24 +199,29 @@ pub mod aggregate {
 
     impl<T: Aggregate> wit::Guest for Component<T> {
         fn describe(arguments: Vec<wit::DataType>) -> Result<wit::Program, String> {
+            crate::panic::keep();
             let arguments: Vec<Type> = arguments.into_iter().map(type_in).collect();
             let Summary { answer, state } = states::described::<T>(&arguments)?;
             Ok(wit::Program { output: type_out(answer), state: schema_out(state) })
         }
 
         fn zero(_: Vec<wit::DataType>) -> Result<wit::Batch, String> {
+            crate::panic::keep();
             states::zero::<T>().map(batch_out)
         }
 
         fn accumulate(states: wit::Batch, groups: Vec<u32>, rows: wit::Batch) -> Result<wit::Batch, String> {
+            crate::panic::keep();
             states::accumulated::<T>(&batch_in(states), &groups, &batch_in(rows)).map(batch_out)
         }
 
         fn merge(states: wit::Batch, groups: Vec<u32>, others: wit::Batch) -> Result<wit::Batch, String> {
+            crate::panic::keep();
             states::merged::<T>(&batch_in(states), &groups, &batch_in(others)).map(batch_out)
         }
 
         fn finish(_: Vec<wit::DataType>, states: wit::Batch) -> Result<wit::Column, String> {
+            crate::panic::keep();
             states::finished::<T>(&batch_in(states)).map(column_out)
         }
     }
@@ -234,11 +254,13 @@ pub mod keyed {
             keys: Vec<String>,
             initial: Option<wit::Schema>,
         ) -> Result<wit::Program, String> {
+            crate::panic::keep();
             let initial = initial.map(schema_in);
             T::describe(&schema_in(input), &keys, initial.as_ref()).map(program_out)
         }
 
         fn run(turn: wit::Turn) -> Result<wit::Outcome, String> {
+            crate::panic::keep();
             let outcome = stateful::run::<T>(&turn_in(turn))?;
             Ok(outcome_out(outcome))
         }
@@ -364,11 +386,13 @@ pub mod sink {
 
     impl<T: Sink> wit::Guest for Component<T> {
         fn describe(setting: wit::Setting) -> Result<wit::Promise, String> {
+            crate::panic::keep();
             let Promise { idempotent } = T::describe(&setting_in(setting))?;
             Ok(wit::Promise { idempotent })
         }
 
         fn open(setting: wit::Setting, epoch: wit::Epoch) -> Result<bool, String> {
+            crate::panic::keep();
             let epoch = Epoch { number: epoch.number, history: epoch.history };
             let open = T::open(&setting_in(setting), &epoch)?;
             Ok(OPEN.with_borrow_mut(|place| {

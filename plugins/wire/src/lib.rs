@@ -63,11 +63,34 @@ pub const SINK: Contract = Contract {
     versions: &[("0.1.0", 0x78d9_64ff_c1ea_1a89)],
 };
 
-/// Every contract.
+/// What a plugin may import, where the deployment grants it. Nothing exports it; the interface named is the first of four.
+pub const HOST: Contract = Contract {
+    wit: include_str!("../wit/host/host.wit"),
+    package: "braid:host",
+    interface: "log",
+    versions: &[("0.1.0", 0xba38_c139_06ad_f4cb)],
+};
+
+/// Every contract that a plugin exports.
 pub const ALL: [Contract; 5] = [TRANSFORM, SCALAR, AGGREGATE, KEYED, SINK];
 
-/// The one import that there is: of a [`SINK`], where the deployment grants it.
+/// Requests: of a [`SINK`], where the deployment grants it.
 pub const HTTP: &str = "braid:sink/http@0.1.0";
+/// Lines for the log, of the [`HOST`] as those below.
+pub const LOG: &str = "braid:host/log@0.1.0";
+/// Values that are written in the deployment.
+pub const ENV: &str = "braid:host/env@0.1.0";
+/// The time: of a [`SINK`].
+pub const CLOCK: &str = "braid:host/clock@0.1.0";
+/// Random bytes: of a [`SINK`].
+pub const RANDOM: &str = "braid:host/random@0.1.0";
+/// The most random bytes of one call.
+pub const RANDOM_BYTES_MAX: usize = 4096;
+
+/// A global of this name holds the address of what a plugin says when it panics: a length of four bytes, and as much text.
+pub const PANIC: &str = "braid_panic";
+/// The longest text there.
+pub const PANIC_BYTES_MAX: usize = 512;
 
 impl Contract {
     /// The newest version.
@@ -93,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_text_does_not_change_without_its_version() {
-        for contract in ALL {
+        for contract in ALL.into_iter().chain([HOST]) {
             let (version, digest) = contract.versions.last().expect("there is a version");
             let now = fnv1a(contract.wit);
             assert_eq!(
@@ -105,18 +128,23 @@ mod tests {
 
     #[test]
     fn a_text_says_its_version() {
-        for contract in ALL {
+        for contract in ALL.into_iter().chain([HOST]) {
             assert!(contract.wit.contains(&format!("package {}@{};", contract.package, contract.version())));
             assert!(contract.wit.contains(&format!("interface {} {{", contract.interface)));
         }
     }
 
     #[test]
-    fn the_worlds_import_nothing_but_a_sink_requests() {
+    fn the_worlds_import_nothing_of_their_own_but_a_sink_requests() {
         let (_, world) = SINK.wit.split_once("\nworld ").expect("there is a world");
         assert_eq!(world.matches("import").count(), 1);
         assert!(world.contains("import http;") && SINK.wit.contains("interface http {"));
         assert_eq!(HTTP, format!("{}/http@{}", SINK.package, SINK.version()));
+        for (name, interface) in [(LOG, "log"), (ENV, "env"), (CLOCK, "clock"), (RANDOM, "random")] {
+            assert_eq!(name, format!("{}/{interface}@{}", HOST.package, HOST.version()));
+            assert!(HOST.wit.contains(&format!("    import {interface};")));
+        }
+        assert!(HOST.wit.contains(&format!("at most {RANDOM_BYTES_MAX}")));
         for contract in [TRANSFORM, SCALAR, AGGREGATE, KEYED] {
             let (_, world) = contract.wit.split_once("\nworld ").expect("there is a world");
             assert!(!world.contains("import") && !world.contains("include"));

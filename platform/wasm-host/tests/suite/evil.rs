@@ -109,6 +109,20 @@ fn a_plugin_that_always_loops_is_given_up_soon_in_pieces_too() {
     assert!(applied.failed.iter().map(|failed| failed.row).eq(all), "every record, in order");
 }
 
+/// What a guest does after a crime, it does not do to the next record.
+#[test]
+fn an_instance_that_is_not_fresh_does_not_cost_an_innocent_record() {
+    let bytes = crate::support::handmade::handmade("realloc_odd");
+    let plugin = Plugin::from_bytes("p", &bytes, LIMITS, &Grants::default(), None).expect("it loads");
+    let mut applier = plugin.applier(&schema()).expect("it describes its output");
+    for _ in 0..3 {
+        for batch in [notes(1, &[0]), notes(1, &[])] {
+            let applied = applier.apply(&batch).expect("the schema is that of the batch");
+            assert_eq!((applied.batch, applied.failed), (batch, vec![]));
+        }
+    }
+}
+
 #[test]
 fn every_record_that_traps_is_found_however_many_there_are() {
     let all: Vec<usize> = (0..512).collect();
@@ -120,7 +134,7 @@ fn an_import_is_refused_by_name() {
     let error = evil("forbidden_import", LIMITS).expect_err("it imports a clock");
     assert_eq!(
         error.to_string(),
-        "plugin `forbidden_import` imports `evil:watch/clock`, which cannot be granted: a sink may import `braid:sink/http@0.1.0`, others nothing"
+        "plugin `forbidden_import` imports `evil:watch/clock`, which cannot be granted: what can be is `braid:host/log@0.1.0`, `braid:host/env@0.1.0`, and for sinks `braid:host/clock@0.1.0`, `braid:host/random@0.1.0`, `braid:sink/http@0.1.0`"
     );
 }
 
@@ -129,7 +143,7 @@ fn another_version_is_refused_with_both_names() {
     let error = evil("other_version", LIMITS).expect_err("it speaks 0.0.9");
     assert_eq!(
         error.to_string(),
-        "plugin `other_version` exports `braid:plugin/transforms@0.0.9`; this host speaks `braid:plugin/transforms@0.1.0`, `braid:keyed/keyed@0.1.0`, `braid:sink/sinks@0.1.0`"
+        "plugin `other_version` exports `braid:plugin/transforms@0.0.9`; this host speaks `braid:plugin/transforms@0.1.0`, `braid:scalar/scalars@0.1.0`, `braid:aggregate/aggregates@0.1.0`, `braid:keyed/keyed@0.1.0`, `braid:sink/sinks@0.1.0`"
     );
 }
 
@@ -155,7 +169,7 @@ fn what_is_no_component_is_refused() {
     assert!(refused(b"\0asm\x0d\0\x01\0garbage").starts_with("plugin `p` does not compile: "));
     assert_eq!(
         refused(b"\0asm\x0d\0\x01\0"),
-        "plugin `p` exports nothing; this host speaks `braid:plugin/transforms@0.1.0`, `braid:keyed/keyed@0.1.0`, `braid:sink/sinks@0.1.0`"
+        "plugin `p` exports nothing; this host speaks `braid:plugin/transforms@0.1.0`, `braid:scalar/scalars@0.1.0`, `braid:aggregate/aggregates@0.1.0`, `braid:keyed/keyed@0.1.0`, `braid:sink/sinks@0.1.0`"
     );
 }
 

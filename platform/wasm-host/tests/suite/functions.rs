@@ -4,21 +4,23 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use braid_kernel::functions::{AggregateCode, ScalarCode};
+use braid_kernel::keyed::FailedRow;
 use braid_wasm_host::{FunctionPlugin, Plugin};
 use proptest::prelude::*;
 
 use crate::kept::{load, rebuilt};
+use crate::support::{LIMITS, evil};
 
-fn scalar(plugin: &Plugin) -> impl ScalarCode {
+fn scalar(plugin: &Plugin) -> impl ScalarCode + use<> {
     match plugin.function() {
         Some(FunctionPlugin::Scalar(code)) => code,
         other => panic!("not a function: {other:?}"),
     }
 }
 
-fn aggregate(plugin: &Plugin) -> impl AggregateCode {
+fn aggregate(plugin: &Plugin) -> impl AggregateCode + use<> {
     match plugin.function() {
         Some(FunctionPlugin::Aggregate(code)) => code,
         other => panic!("not an aggregate: {other:?}"),
@@ -89,6 +91,51 @@ fn a_merge_that_fails_is_an_error_that_names_the_plugin() {
     .expect("a state");
     let error = code.merge(&full, &[0], &full).expect_err("the sum is too large");
     assert_eq!(error.to_string(), "plugin `weighted_mean`: the sum is too large");
+}
+
+/// Crimes by name, and what is said of each.
+const CRIMES: [(&str, &str); 5] = [
+    ("panic", "panicked: no row of this kind (evil/src/lib.rs:"),
+    ("loop", "ran longer than its limit of 100ms (`time`)"),
+    ("recursion", "used more than its 1048576 bytes of stack (`stack`)"),
+    ("memory", "its limit is 67108864 (`memory`)"),
+    ("error", "not this row"),
+];
+
+/// Ninety-five innocent rows, and one of each crime.
+fn with_crimes() -> (ArrayRef, Vec<usize>) {
+    let crimes = (0..100).map(|row| (row % 20 == 3).then(|| CRIMES[row / 20].0).unwrap_or("none"));
+    (Arc::new(StringArray::from_iter_values(crimes)), (0..5).map(|n| n * 20 + 3).collect())
+}
+
+fn are_those(failed: &[FailedRow], rows: &[usize]) {
+    assert_eq!(failed.iter().map(|failed| failed.row).collect::<Vec<_>>(), rows);
+    for (failed, (crime, reason)) in failed.iter().zip(CRIMES) {
+        assert!(failed.reason.contains(reason), "{crime}: {}", failed.reason);
+    }
+}
+
+#[test]
+fn every_crime_of_a_function_costs_its_row() {
+    let code = scalar(&evil("function_crimes", LIMITS).expect("it loads"));
+    let answer = code.describe(&[DataType::Utf8]).expect("it takes text");
+    let (column, at_fault) = with_crimes();
+    let (answers, failed) = code.call(&[column], 100, &answer).expect("it goes on");
+    are_those(&failed, &at_fault);
+    assert_eq!(answers.null_count(), 5);
+    assert!(answers.as_primitive::<Int64Type>().iter().flatten().all(|length| length == 4));
+}
+
+#[test]
+fn every_crime_of_an_aggregate_costs_its_row() {
+    let code = aggregate(&evil("aggregate_crimes", LIMITS).expect("it loads"));
+    let types = [DataType::Utf8];
+    let summary = code.describe(&types).expect("it takes text");
+    let (column, at_fault) = with_crimes();
+    let (states, failed) = code.accumulate(&summary.zero, &[0; 100], &[column]).expect("it goes on");
+    are_those(&failed, &at_fault);
+    let (counts, failed) = code.finish(&types, &states, &summary.answer).expect("it answers");
+    assert_eq!((counts.as_primitive::<Int64Type>().values().to_vec(), failed), (vec![95], vec![]));
 }
 
 proptest! {

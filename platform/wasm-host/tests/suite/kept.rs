@@ -8,7 +8,7 @@ use crate::support::{LIMITS, built, cache, plugins, run_build};
 /// What a kept component cannot do without.
 fn grants(name: &str) -> Grants {
     let http = (name == "notify").then(|| "http://127.0.0.1:1".to_owned());
-    Grants { http: http.into_iter().collect(), private_addresses: false }
+    Grants { http: http.into_iter().collect(), ..Grants::default() }
 }
 
 /// A kept component.

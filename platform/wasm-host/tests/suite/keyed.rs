@@ -13,6 +13,7 @@ use braid_kernel::keyed::{Entries, FailedRow, KeyedCode, Memory, Outcome, Turn, 
 use braid_wasm_host::{KeyedPlugin, Plugin, PluginError};
 
 use crate::kept::{load, rebuilt};
+use crate::support::{LIMITS, evil};
 
 /// One value a key and variable, and nothing else.
 struct Values<'a> {
@@ -140,6 +141,42 @@ fn only_rows_at_fault_fail() {
     let at_fault: Vec<FailedRow> = (0..5).map(|n| FailedRow { row: n * 100 + 7, reason: reason() }).collect();
     assert_eq!(failed, at_fault);
     assert_eq!(memory.2, 495, "the others were taken");
+}
+
+#[test]
+fn every_crime_of_a_row_costs_that_row() {
+    let reasons = [
+        ("panic", "run: panicked: no row of this kind (evil/src/lib.rs:"),
+        ("loop", "run: ran longer than its limit of 100ms (`time`)"),
+        ("recursion", "run: used more than its 1048576 bytes of stack (`stack`)"),
+        ("memory", "its limit is 67108864 (`memory`)"),
+        ("error", "not this row"),
+    ];
+    let rows = 100;
+    let crimes = (0..rows).map(|row| (row % 20 == 3).then(|| reasons[row / 20].0));
+    let columns: [(&str, ArrayRef); 2] = [
+        ("word", Arc::new(StringArray::from_iter_values((0..rows).map(|_| "ada")))),
+        ("crime", Arc::new(StringArray::from_iter(crimes))),
+    ];
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true)));
+    let batch = batch.expect("columns of one length");
+    let plugin = described(&evil("keyed_crimes", LIMITS).expect("it loads"), batch.schema()).expect("its columns");
+    let mut memory = Values {
+        program: &plugin,
+        rows: batch,
+        keys: vec![0; rows],
+        names: words(&["ada"]),
+        kept: BTreeMap::new(),
+        under_way: 0..0,
+        out: vec![],
+        turns: 0,
+    };
+    let failed = plugin.start().expect("it starts").run(rows, &mut memory).expect("it runs");
+    assert_eq!(failed.iter().map(|failed| failed.row).collect::<Vec<_>>(), [3, 23, 43, 63, 83]);
+    for (failed, (crime, reason)) in failed.iter().zip(reasons) {
+        assert!(failed.reason.contains(reason), "{crime}: {}", failed.reason);
+    }
+    assert_eq!(memory.kept, BTreeMap::from([(0, 95)]), "the others were counted");
 }
 
 #[test]

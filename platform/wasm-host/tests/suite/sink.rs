@@ -81,7 +81,7 @@ impl Service {
 }
 
 fn to(origin: &str) -> Grants {
-    Grants { http: vec![origin.to_owned()], private_addresses: false }
+    Grants { http: vec![origin.to_owned()], ..Grants::default() }
 }
 
 fn sink(plugin: &Plugin, options: &[(&str, &str)]) -> Result<SinkPlugin, String> {
@@ -259,6 +259,12 @@ fn its_own_errors_may_pass_and_its_crimes_do_not() {
         "{error}"
     );
     endless.write("h", 3, &[notes(8192, &[])]).expect("it goes on");
+    let traps =
+        sink(&evil_granted("sink_trap", LIMITS, &Grants::default()).expect("it loads"), &[]).expect("no options");
+    let error = traps.write("h", 1, &[notes(10, &[5])]).expect_err("it panics").to_string();
+    assert!(error.contains("plugin `sink_trap`: process: panicked: "), "{error}");
+    assert!(error.contains("such a row is not taken"), "{error}");
+    traps.write("h", 2, &[notes(10, &[])]).expect("it goes on");
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! What the tests share: guests built from source, limits, and batches.
 
+pub mod handmade;
+pub mod lines;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +19,10 @@ pub const LIMITS: PluginLimits = PluginLimits {
     time: Duration::from_millis(100),
     output_bytes: 16 << 20,
     stack_bytes: 1 << 20,
+    table_elements: 100_000,
+    log_bytes: 1 << 10,
     module_bytes: 1 << 20,
+    compile_time: Duration::from_secs(120),
     http: HttpLimits {
         requests: 10,
         time: Duration::from_secs(5),
@@ -64,6 +70,12 @@ pub fn evil_granted(crime: &str, limits: PluginLimits, grants: &Grants) -> Resul
     Plugin::from_bytes(crime, &components[crime], limits, grants, Some(&cache()))
 }
 
+/// The processor time that this thread has used.
+pub fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
 /// Compiled code, kept from one test to the next.
 pub fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")
@@ -75,7 +87,12 @@ pub fn schema() -> SchemaRef {
 
 /// Numbered rows with a text each; those of `marked` are marked.
 pub fn notes(rows: usize, marked: &[usize]) -> RecordBatch {
-    let texts = (0..rows).map(|row| if marked.contains(&row) { "evil" } else { "good" });
+    notes_of(rows, marked, "evil")
+}
+
+/// The same with this mark.
+pub fn notes_of(rows: usize, marked: &[usize], mark: &str) -> RecordBatch {
+    let texts = (0..rows).map(|row| if marked.contains(&row) { mark } else { "good" });
     let columns: Vec<ArrayRef> =
         vec![Arc::new(Int64Array::from_iter_values(0..rows as i64)), Arc::new(StringArray::from_iter_values(texts))];
     RecordBatch::try_new(schema(), columns).expect("columns of the schema")

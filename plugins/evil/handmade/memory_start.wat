@@ -1,0 +1,2 @@
+;; Is two gigabytes large from the start.
+(memory $memory 32768)

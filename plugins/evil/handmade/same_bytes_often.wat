@@ -1,0 +1,15 @@
+;; A thousand columns that are all the same megabyte.
+(func $marked (param $rows i32) (param $columns i32) (param $count i32) (result i32)
+  (local $column i32) (local $left i32)
+  (drop (memory.grow (i32.const 18)))
+  (local.set $column (i32.const 0x20000))
+  (local.set $left (i32.const 1000))
+  (loop $next
+    (i32.store (local.get $column) (i32.const 0))
+    (i32.store8 (i32.add (local.get $column) (i32.const 8)) (i32.const 6))
+    (i32.store (i32.add (local.get $column) (i32.const 36)) (i32.const 0x20000))
+    (i32.store (i32.add (local.get $column) (i32.const 40)) (i32.const 0x100000))
+    (local.set $column (i32.add (local.get $column) (i32.const 44)))
+    (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+    (br_if $next (local.get $left)))
+  (call $passed (local.get $rows) (i32.const 0x20000) (i32.const 1000)))
