@@ -68,6 +68,8 @@ mod restarts;
 #[cfg(test)]
 mod retail;
 #[cfg(test)]
+mod scripts;
+#[cfg(test)]
 mod source_tests;
 #[cfg(test)]
 mod state;

@@ -9,6 +9,7 @@ mod address;
 mod build;
 mod build_format;
 mod build_kafka;
+mod build_plugin;
 mod build_source;
 mod check;
 mod columns;

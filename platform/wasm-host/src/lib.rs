@@ -25,6 +25,7 @@ mod lower;
 mod parts;
 mod plugin;
 mod scalar;
+mod script;
 mod sink;
 
 pub use applier::{Applied, Applier};
@@ -39,4 +40,5 @@ pub use lift::COLUMNS_MAX;
 pub use limits::TICK;
 pub use parts::FAILED_TRIES_TIME_FACTOR;
 pub use plugin::{FunctionPlugin, Plugin};
+pub use script::{SCRIPT_ROWS_MAX, interpreter};
 pub use sink::SinkPlugin;
