@@ -15,6 +15,7 @@ mod check;
 mod columns;
 mod diagnostics;
 mod env;
+pub mod fixtures;
 mod json_schema;
 mod keys;
 mod keys_answers;

@@ -49,9 +49,19 @@ impl Applier {
         &self.plugin
     }
 
+    /// The schema of what goes in.
+    pub fn input_schema(&self) -> &SchemaRef {
+        &self.input
+    }
+
     /// The schema of what comes out.
     pub fn output_schema(&self) -> &SchemaRef {
         &self.output
+    }
+
+    /// Throws the instance away: what comes next has a fresh one.
+    pub fn renew(&mut self) {
+        self.guest = None;
     }
 
     /// Applies the plugin. Whatever it does, the rows are in the output or in `failed`; an error means that the batch is

@@ -282,7 +282,7 @@ fn check_size(plugin: &str, bytes: u64, limits: PluginLimits) -> Result<(), Plug
     Err(PluginError::TooLarge { plugin: plugin.into(), bytes, bytes_max: limits.module_bytes })
 }
 
-fn check_header(plugin: &str, bytes: &[u8]) -> Result<(), PluginError> {
+pub(crate) fn check_header(plugin: &str, bytes: &[u8]) -> Result<(), PluginError> {
     let reason = match bytes.get(..8) {
         Some(header) if header[..4] == MAGIC && header[4..] == COMPONENT => return Ok(()),
         Some(header) if header[..4] == MAGIC => "it is a core module: build it with `plugins/build`",

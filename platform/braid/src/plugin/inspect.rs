@@ -1,0 +1,138 @@
+//! `braid plugin inspect`: what a component is, what it asks for, and what comes out of it.
+
+use std::path::Path;
+
+use arrow::datatypes::Schema;
+use braid_wasm_host::{CONTRACTS, HTTP, Inspection, type_name};
+use serde_json::{Value, json};
+
+use super::{Given, subject};
+use crate::cli::Output;
+use crate::failure::Failure;
+use crate::screen::grouped;
+
+/// Looks at a component.
+pub fn inspect(path: &Path, given: &Given, output: Output) -> Result<u8, Failure> {
+    let component = subject::component(path)?;
+    let fixtures = given.fixtures.as_deref().map(|named| subject::fixtures(&component, Some(named))).transpose()?;
+    let fixtures = fixtures.flatten().map(|(_, fixtures)| fixtures);
+    let described = match subject::input(given, fixtures.as_ref())? {
+        Some(input) => {
+            let keys = fixtures.as_ref().map(|fixtures| fixtures.key.clone()).unwrap_or_default();
+            let keys = if given.key.is_empty() { keys } else { given.key.clone() };
+            let tried = subject::subject(&component, &input, &keys)?;
+            Some((Schema::clone(tried.input()), Schema::clone(tried.output()), tried.remembers()))
+        }
+        None => None,
+    };
+    print!("{}", report(&component.path, &component.inspection, described, output)?);
+    Ok(0)
+}
+
+/// What goes in, what comes out, and what is kept.
+type Described = (Schema, Schema, Vec<(String, String, Schema)>);
+
+/// A component's report.
+pub fn report(
+    path: &Path,
+    inspection: &Inspection,
+    described: Option<Described>,
+    output: Output,
+) -> Result<String, Failure> {
+    let world = inspection.world().unwrap_or("none that this Braid knows");
+    let contract = inspection.contract.map(|contract| contract.to_string());
+    if output == Output::Json {
+        let imports: Vec<Value> =
+            inspection.imports.iter().map(|import| json!({"import": import, "grant": grant(import)})).collect();
+        let described = described.map(|(input, output, kept)| {
+            json!({
+                "input": fields(&input),
+                "output": fields(&output),
+                "keeps": kept.iter().map(|(name, kind, columns)| json!({"name": name, "kind": kind, "columns": fields(columns)})).collect::<Vec<_>>(),
+            })
+        });
+        let text = serde_json::to_string_pretty(&json!({
+            "component": path.display().to_string(),
+            "world": inspection.world(),
+            "contract": contract,
+            "exports": inspection.exports,
+            "imports": imports,
+            "bytes": inspection.bytes,
+            "sha256": inspection.digest,
+            "compileMs": inspection.compiled_in.as_millis() as u64,
+            "described": described,
+        }));
+        return Ok(text.map_err(Failure::runtime)? + "\n");
+    }
+    let mut text = format!("component {}\nworld     {world}", path.display());
+    match contract {
+        Some(contract) => text.push_str(&format!(" ({contract})\n")),
+        None => text.push_str(&format!("; it exports {}; known are {}\n", inspection.exports.join(", "), contracts())),
+    }
+    text.push_str(&format!("size      {} bytes\nsha256    {}\n", grouped(inspection.bytes as u64), inspection.digest));
+    text.push_str(&format!("compiled  in {} ms\n", inspection.compiled_in.as_millis()));
+    match inspection.imports.as_slice() {
+        [] => text.push_str("imports   nothing\n"),
+        imports => imports.iter().for_each(|import| {
+            let needs =
+                grant(import).map_or("which cannot be granted".to_owned(), |grant| format!("which needs `{grant}`"));
+            text.push_str(&format!("imports   {import}, {needs}\n"));
+        }),
+    }
+    if let Some((input, output, kept)) = described {
+        text.push_str(&format!("takes     {}\ngives     {}\n", columns(&input), columns(&output)));
+        for (name, kind, schema) in kept {
+            text.push_str(&format!("keeps     {name}: a {kind} of {}\n", columns(&schema)));
+        }
+    }
+    Ok(text)
+}
+
+/// What a deployment must grant for an import.
+fn grant(import: &str) -> Option<&'static str> {
+    (import == HTTP).then_some("grants: {http: [ORIGIN, …]}")
+}
+
+/// Every contract that is spoken here.
+pub fn contracts() -> String {
+    CONTRACTS.map(|contract| contract.to_string()).join(", ")
+}
+
+/// How a deployment uses it.
+pub fn usage(path: &Path, inspection: &Inspection) -> String {
+    let name = stem(path);
+    let grants = if inspection.imports.iter().any(|import| import == HTTP) {
+        ", grants: {http: [\"https://HOST\"]}"
+    } else {
+        ""
+    };
+    let place = match inspection.world() {
+        Some("transform") => format!("streams:\n  STREAM: {{from: SOURCE, apply: [{name}]}}\n"),
+        Some("stateful") => {
+            format!(
+                "streams:\n  STREAM: {{from: SOURCE, transform_with_state: {{plugin: {name}, key: COLUMN, time_mode: none}}}}\n"
+            )
+        }
+        Some("sink") => format!("sinks:\n  SINK: {{from: VIEW, plugin: {name}}}\n"),
+        _ => String::new(),
+    };
+    format!("plugins:\n  {name}: {{component: {}{grants}}}\n{place}", path.display())
+}
+
+/// A component's name in messages and deployments.
+pub fn stem(path: &Path) -> String {
+    path.file_stem().map_or_else(|| "plugin".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn columns(schema: &Schema) -> String {
+    let columns = schema.fields().iter().map(|field| {
+        let data_type = type_name(field.data_type()).unwrap_or_else(|| field.data_type().to_string());
+        format!("{}: {data_type}", field.name())
+    });
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+fn fields(schema: &Schema) -> Vec<Value> {
+    let fields = schema.fields().iter();
+    fields.map(|field| json!({"name": field.name(), "type": type_name(field.data_type())})).collect()
+}

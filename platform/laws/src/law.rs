@@ -1,0 +1,148 @@
+//! A law that is tried on generated rows, and made small where it does not hold.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use crate::cell::{Row, batch};
+use crate::generate::{Generator, simpler};
+use crate::random::Random;
+use crate::show::{Shown, table};
+
+/// How often a smaller counter-example is looked for.
+const TRIES_MAX: usize = 4_000;
+
+/// How laws are tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How many cases of each law.
+    pub cases: usize,
+    /// What decides the cases.
+    pub seed: u64,
+    /// The most rows of a list in one case.
+    pub rows_max: usize,
+}
+
+/// What one case came to.
+pub struct Tried {
+    /// How many of its rows did not fail.
+    pub through: usize,
+    /// The two sides, where they are not the same.
+    pub sides: Option<[Shown; 2]>,
+}
+
+/// What was found about a law.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    /// The law.
+    pub law: String,
+    /// In how many cases it was tried.
+    pub cases: usize,
+    /// How many rows went through in them.
+    pub through: usize,
+    /// Where it does not hold.
+    pub counter: Option<Counter>,
+}
+
+/// A case in which a law does not hold, as small as it could be made.
+#[derive(Debug, Clone)]
+pub struct Counter {
+    /// Its number.
+    pub case: usize,
+    /// What went in.
+    pub inputs: Vec<Shown>,
+    /// What came out, in two ways that must give the same.
+    pub sides: [Shown; 2],
+}
+
+/// Tries a law that is about several lists of rows, each with a title.
+pub fn holds(
+    law: &str,
+    titles: &[&str],
+    generator: &Generator,
+    settings: Settings,
+    mut attempt: impl FnMut(&[RecordBatch]) -> Result<Tried, String>,
+) -> Result<Verdict, String> {
+    let schema = generator.schema();
+    let mut through = 0;
+    for case in 0..settings.cases {
+        let mut random = Random::of_case(settings.seed, case as u64);
+        // Small cases come first: they are quick, and what they find is easy to read.
+        let most = 1 + settings.rows_max * (case + 1) / settings.cases;
+        let list = |_: &&str| {
+            let count = random.below(most + 1);
+            generator.rows(&mut random, count)
+        };
+        let lists: Vec<Vec<Row>> = titles.iter().map(list).collect();
+        let tried = attempt(&batches(schema, &lists)?)?;
+        through += tried.through;
+        if let Some(sides) = tried.sides {
+            let (lists, sides) = shrunk(schema, lists, sides, &mut attempt)?;
+            let inputs = titles.iter().zip(batches(schema, &lists)?);
+            let inputs = inputs.map(|(title, rows)| Shown::new(*title, table(&rows))).collect();
+            let counter = Some(Counter { case, inputs, sides });
+            return Ok(Verdict { law: law.into(), cases: case + 1, through, counter });
+        }
+    }
+    Ok(Verdict { law: law.into(), cases: settings.cases, through, counter: None })
+}
+
+fn batches(schema: &SchemaRef, lists: &[Vec<Row>]) -> Result<Vec<RecordBatch>, String> {
+    lists.iter().map(|rows| batch(schema, rows)).collect()
+}
+
+/// Fewer rows, then simpler values, as long as the law still does not hold.
+fn shrunk(
+    schema: &SchemaRef,
+    mut lists: Vec<Vec<Row>>,
+    mut sides: [Shown; 2],
+    attempt: &mut impl FnMut(&[RecordBatch]) -> Result<Tried, String>,
+) -> Result<(Vec<Vec<Row>>, [Shown; 2]), String> {
+    let mut tries = 0;
+    loop {
+        let mut found = None;
+        for candidate in smaller(&lists) {
+            tries += 1;
+            if tries > TRIES_MAX {
+                break;
+            }
+            if let Some(sides) = attempt(&batches(schema, &candidate)?)?.sides {
+                found = Some((candidate, sides));
+                break;
+            }
+        }
+        match found {
+            Some(smaller) => (lists, sides) = smaller,
+            None => return Ok((lists, sides)),
+        }
+    }
+}
+
+/// Everything that is a little smaller, the smallest first.
+fn smaller(lists: &[Vec<Row>]) -> impl Iterator<Item = Vec<Vec<Row>>> {
+    let with = |list: usize, rows: Vec<Row>| {
+        let mut lists = lists.to_vec();
+        lists[list] = rows;
+        lists
+    };
+    let fewer = lists.iter().enumerate().flat_map(move |(list, rows)| {
+        let halves = std::iter::successors(Some(rows.len()), |size| Some(size / 2)).take_while(|size| *size > 0);
+        halves.flat_map(move |size| (0..rows.len()).step_by(size).map(move |start| (start, size))).map(
+            move |(start, size)| {
+                let end = (start + size).min(rows.len());
+                with(list, [&rows[..start], &rows[end..]].concat())
+            },
+        )
+    });
+    let plainer = lists.iter().enumerate().flat_map(move |(list, rows)| {
+        rows.iter().enumerate().flat_map(move |(number, row)| {
+            row.iter().enumerate().flat_map(move |(column, cell)| {
+                simpler(cell).into_iter().map(move |cell| {
+                    let mut rows = rows.clone();
+                    rows[number][column] = cell;
+                    with(list, rows)
+                })
+            })
+        })
+    });
+    fewer.chain(plainer)
+}

@@ -1,0 +1,68 @@
+//! What can be said of a component without running it.
+
+use std::time::{Duration, Instant};
+
+use arrow::datatypes::DataType;
+use braid_wire::Contract;
+
+use crate::boundary::from_arrow;
+use crate::compile::{compile, digest, engine};
+use crate::error::PluginError;
+use crate::guest::STACK_BYTES_MAX;
+use crate::plugin::check_header;
+
+/// What a component is.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    /// The contract it speaks, if it is one of ours in a version that this host knows.
+    pub contract: Option<Contract>,
+    /// What it exports.
+    pub exports: Vec<String>,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// Its size.
+    pub bytes: usize,
+    /// SHA-256, in hexadecimal digits.
+    pub digest: String,
+    /// How long compiling it took.
+    pub compiled_in: Duration,
+}
+
+impl Inspection {
+    /// The world's name: `transform`, `scalar`, `aggregate`, `stateful` or `sink`.
+    pub fn world(&self) -> Option<&'static str> {
+        self.contract.map(|contract| match contract.interface {
+            "transforms" => "transform",
+            "scalars" => "scalar",
+            "aggregates" => "aggregate",
+            "keyed" => "stateful",
+            _ => "sink",
+        })
+    }
+}
+
+/// Looks at a component.
+pub fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, PluginError> {
+    check_header(name, bytes)?;
+    let stack = usize::try_from(STACK_BYTES_MAX).unwrap_or(usize::MAX);
+    let engine =
+        engine(stack).map_err(|error| PluginError::Limits { plugin: name.into(), reason: error.to_string() })?;
+    let began = Instant::now();
+    let component = compile(&engine, name, bytes, None)?;
+    let compiled_in = began.elapsed();
+    let component = component.component_type();
+    let exports: Vec<String> = component.exports(&engine).map(|(export, _)| export.to_owned()).collect();
+    Ok(Inspection {
+        contract: braid_wire::ALL.into_iter().find(|contract| exports.contains(&contract.to_string())),
+        exports,
+        imports: component.imports(&engine).map(|(import, _)| import.to_owned()).collect(),
+        bytes: bytes.len(),
+        digest: digest(bytes),
+        compiled_in,
+    })
+}
+
+/// A column's type as a deployment's schema names it, if plugins can be given it.
+pub fn type_name(data_type: &DataType) -> Option<String> {
+    from_arrow(data_type).map(|data_type| data_type.to_string())
+}
