@@ -58,6 +58,8 @@ mod plugin_grants;
 #[cfg(test)]
 mod plugin_sinks;
 #[cfg(test)]
+mod plugin_tools;
+#[cfg(test)]
 mod prefixes;
 #[cfg(test)]
 mod quickstart;

@@ -146,3 +146,58 @@ fn smaller(lists: &[Vec<Row>]) -> impl Iterator<Item = Vec<Vec<Row>>> {
     });
     fewer.chain(plainer)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::AsArray;
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+
+    use super::*;
+
+    const SETTINGS: Settings = Settings { cases: 200, seed: 7, rows_max: 16 };
+
+    fn generator() -> Generator {
+        let fields = [("n", DataType::Int64), ("text", DataType::Utf8)];
+        Generator::new(&Arc::new(Schema::new(fields.map(|(name, kind)| Field::new(name, kind, true)).to_vec())))
+    }
+
+    /// Breaks where there are two rows whose numbers are above three.
+    fn attempt(lists: &[RecordBatch]) -> Result<Tried, String> {
+        let numbers = lists[0].column(0).as_primitive::<Int64Type>();
+        let large = numbers.iter().flatten().filter(|number| *number > 3).count();
+        let sides = (large >= 2).then(|| [Shown::new("left", "1"), Shown::new("right", "2")]);
+        Ok(Tried { through: lists[0].num_rows(), sides })
+    }
+
+    #[test]
+    fn a_counter_example_is_as_small_as_can_be() {
+        let verdict = holds("few", &["rows", "more rows"], &generator(), SETTINGS, attempt).expect("it can be tried");
+        let inputs = verdict.counter.expect("it breaks").inputs;
+        let lines: Vec<&str> = inputs[0].text.lines().collect();
+        assert_eq!(lines.len(), 6, "two rows: {lines:#?}");
+        assert!(lines[3..5].iter().all(|line| line.starts_with("| 4 ") || line.starts_with("| 5 ")), "{lines:#?}");
+        assert_eq!(inputs[1].text, "no rows");
+    }
+
+    #[test]
+    fn a_seed_decides_the_rows() {
+        let rows = |seed: u64| {
+            let mut random = Random::of_case(seed, 3);
+            generator().rows(&mut random, 12)
+        };
+        assert_eq!(rows(1), rows(1));
+        assert_ne!(rows(1), rows(2));
+    }
+
+    #[test]
+    fn what_holds_is_tried_in_every_case() {
+        let verdict = holds("true", &["rows"], &generator(), SETTINGS, |lists| {
+            Ok(Tried { through: lists[0].num_rows(), sides: None })
+        });
+        let verdict = verdict.expect("it can be tried");
+        assert_eq!((verdict.cases, verdict.counter.is_none()), (200, true));
+        assert!(verdict.through > 400, "{}", verdict.through);
+    }
+}

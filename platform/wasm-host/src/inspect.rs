@@ -1,5 +1,6 @@
 //! What can be said of a component without running it.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::DataType;
@@ -24,8 +25,8 @@ pub struct Inspection {
     pub bytes: usize,
     /// SHA-256, in hexadecimal digits.
     pub digest: String,
-    /// How long compiling it took.
-    pub compiled_in: Duration,
+    /// How long compiling it took, if no cache was asked.
+    pub compiled_in: Option<Duration>,
 }
 
 impl Inspection {
@@ -41,15 +42,15 @@ impl Inspection {
     }
 }
 
-/// Looks at a component.
-pub fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, PluginError> {
+/// Looks at a component. `cache` as for [`crate::Plugin::load`].
+pub fn inspect(name: &str, bytes: &[u8], cache: Option<&Path>) -> Result<Inspection, PluginError> {
     check_header(name, bytes)?;
     let stack = usize::try_from(STACK_BYTES_MAX).unwrap_or(usize::MAX);
     let engine =
         engine(stack).map_err(|error| PluginError::Limits { plugin: name.into(), reason: error.to_string() })?;
     let began = Instant::now();
-    let component = compile(&engine, name, bytes, None)?;
-    let compiled_in = began.elapsed();
+    let component = compile(&engine, name, bytes, cache)?;
+    let compiled_in = cache.is_none().then(|| began.elapsed());
     let component = component.component_type();
     let exports: Vec<String> = component.exports(&engine).map(|(export, _)| export.to_owned()).collect();
     Ok(Inspection {

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use braid_wasm_host::componentize;
 use serde_json::Value;
 
-use super::{inspect, read, sdk, write};
+use super::{inspect, read, sdk, subject, write};
 use crate::cli::Output;
 use crate::failure::Failure;
 
@@ -38,7 +38,8 @@ pub fn build(directory: &Path, to: Option<&Path>, output: Output) -> Result<u8, 
     let beside = module.file_name().map(|name| directory.join(name)).unwrap_or_else(|| directory.join("plugin.wasm"));
     let to = to.unwrap_or(&beside);
     write(to, &component)?;
-    let inspection = braid_wasm_host::inspect(&inspect::stem(to), &component).map_err(Failure::runtime)?;
+    let inspection = braid_wasm_host::inspect(&inspect::stem(to), &component, subject::cache().as_deref())
+        .map_err(Failure::runtime)?;
     print!("{}", inspect::report(to, &inspection, None, output)?);
     if output == Output::Table {
         print!("\n{}", inspect::usage(to, &inspection));

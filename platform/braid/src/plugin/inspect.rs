@@ -13,7 +13,10 @@ use crate::screen::grouped;
 
 /// Looks at a component.
 pub fn inspect(path: &Path, given: &Given, output: Output) -> Result<u8, Failure> {
-    let component = subject::component(path)?;
+    let mut component = subject::component(path)?;
+    // How long compiling takes is said, so it is done.
+    let compiled = braid_wasm_host::inspect(&component.name, &component.bytes, None);
+    component.inspection = compiled.map_err(Failure::runtime)?;
     let fixtures = given.fixtures.as_deref().map(|named| subject::fixtures(&component, Some(named))).transpose()?;
     let fixtures = fixtures.flatten().map(|(_, fixtures)| fixtures);
     let described = match subject::input(given, fixtures.as_ref())? {
@@ -59,7 +62,7 @@ pub fn report(
             "imports": imports,
             "bytes": inspection.bytes,
             "sha256": inspection.digest,
-            "compileMs": inspection.compiled_in.as_millis() as u64,
+            "compileMs": inspection.compiled_in.map(|time| time.as_millis() as u64),
             "described": described,
         }));
         return Ok(text.map_err(Failure::runtime)? + "\n");
@@ -70,7 +73,9 @@ pub fn report(
         None => text.push_str(&format!("; it exports {}; known are {}\n", inspection.exports.join(", "), contracts())),
     }
     text.push_str(&format!("size      {} bytes\nsha256    {}\n", grouped(inspection.bytes as u64), inspection.digest));
-    text.push_str(&format!("compiled  in {} ms\n", inspection.compiled_in.as_millis()));
+    if let Some(time) = inspection.compiled_in {
+        text.push_str(&format!("compiled  in {} ms\n", time.as_millis()));
+    }
     match inspection.imports.as_slice() {
         [] => text.push_str("imports   nothing\n"),
         imports => imports.iter().for_each(|import| {

@@ -27,11 +27,18 @@ pub struct Component {
     pub inspection: Inspection,
 }
 
+/// Where compiled code is kept, so that the second command is quick.
+pub fn cache() -> Option<PathBuf> {
+    let given = std::env::var_os("BRAID_CACHE").map(PathBuf::from);
+    let cache = given.or_else(|| std::env::home_dir().map(|home| home.join(".cache/braid")))?.join("compiled");
+    std::fs::create_dir_all(&cache).is_ok().then_some(cache)
+}
+
 /// The component that is meant: a file, or the only one in a directory.
 pub fn component(plugin: &Path) -> Result<Component, Failure> {
     let path = if plugin.is_dir() { only(plugin)? } else { plugin.to_owned() };
     let (name, bytes) = (inspect::stem(&path), read(&path)?);
-    let inspection = braid_wasm_host::inspect(&name, &bytes).map_err(Failure::runtime)?;
+    let inspection = braid_wasm_host::inspect(&name, &bytes, cache().as_deref()).map_err(Failure::runtime)?;
     Ok(Component { path, name, bytes, inspection })
 }
 
@@ -88,7 +95,8 @@ pub fn limits() -> Result<PluginLimits, Failure> {
 
 /// The component as the host has it.
 pub fn load(component: &Component, grants: &Grants) -> Result<Plugin, Failure> {
-    Plugin::from_bytes(&component.name, &component.bytes, limits()?, grants, None).map_err(Failure::runtime)
+    let cache = cache();
+    Plugin::from_bytes(&component.name, &component.bytes, limits()?, grants, cache.as_deref()).map_err(Failure::runtime)
 }
 
 /// Makes a plugin ready, with these columns.

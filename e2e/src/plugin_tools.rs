@@ -1,0 +1,246 @@
+//! `braid plugin`: from nothing to a plugin that runs, with the binary and cargo and nothing else; and wrong ones, refused.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::braid::{Ended, River, binary, root};
+
+/// `braid plugin …` in a directory.
+fn plugin(here: &Path, arguments: &[&str]) -> Ended {
+    run(&mut command(here, arguments))
+}
+
+fn command(here: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.arg("plugin").args(arguments).current_dir(here);
+    // What is built here is built once, and nothing of the cargo that runs this test is seen.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO") && name != "CARGO_HOME") {
+            command.env_remove(name);
+        }
+    }
+    command.env("CARGO_TARGET_DIR", target());
+    command
+}
+
+fn run(command: &mut Command) -> Ended {
+    let done = command.output().expect("the binary runs");
+    Ended {
+        status: done.status,
+        out: String::from_utf8_lossy(&done.stdout).into_owned(),
+        err: String::from_utf8_lossy(&done.stderr).into_owned(),
+    }
+}
+
+/// Beside what cargo built for this test.
+fn target() -> PathBuf {
+    let me = std::env::current_exe().expect("a test knows its own path");
+    let profile = me.ancestors().find(|path| path.join("deps").is_dir()).expect("below its profile's directory");
+    profile.parent().expect("a profile is in a target directory").join("plugin-tools")
+}
+
+fn home() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+/// Ends with this code, and says this.
+fn refused(ended: &Ended, code: i32, parts: &[&str]) {
+    assert_eq!(ended.status.code(), Some(code), "{}\n{}", ended.out, ended.err);
+    for part in parts {
+        assert!(ended.out.contains(part) || ended.err.contains(part), "no `{part}`:\n{}\n{}", ended.out, ended.err);
+    }
+}
+
+/// A new plugin of a world goes through every command.
+fn all_the_way(world: &str) -> tempfile::TempDir {
+    let home = home();
+    let here = home.path();
+    plugin(here, &["new", "my-plugin", "--world", world]).ok("new");
+    let built = plugin(here, &["build", "my-plugin"]).ok("build");
+    assert!(
+        built.contains(&format!("world     {world}")) && built.contains("component: my-plugin/my_plugin.wasm"),
+        "{built}"
+    );
+    let tested = plugin(here, &["test", "my-plugin"]).ok("test");
+    assert!(tested.contains(", 0 failed"), "{tested}");
+    let fixtures: &[&str] = if world == "sink" { &[] } else { &["--fixtures", "my-plugin/fixtures.yaml"] };
+    let seen = plugin(here, &[&["inspect", "my-plugin", "--output", "json"], fixtures].concat());
+    let seen: Value = serde_json::from_str(&seen.ok("inspect")).expect("JSON");
+    assert_eq!(seen["world"], world);
+    home
+}
+
+fn holds(home: &Path, laws: usize) {
+    let checked = plugin(home, &["check", "my-plugin", "--cases", "40"]).ok("check");
+    assert_eq!(checked.matches("ok      ").count(), laws, "{checked}");
+}
+
+#[test]
+fn a_new_transform_is_built_tested_checked_and_runs() {
+    let home = all_the_way("transform");
+    holds(home.path(), 3);
+    let input = home.path().join("input");
+    std::fs::create_dir(&input).expect("a fresh directory");
+    let rows = "{\"id\":1,\"price\":2.5,\"pieces\":4}\n{\"id\":2,\"price\":9,\"pieces\":0}\n{\"id\":3,\"price\":1}\n";
+    std::fs::write(input.join("1.json"), rows).expect("a fresh file");
+    let deployment = home.path().join("deployment.yaml");
+    let text = "apiVersion: braid/v1\nname: orders\nlayout: kappa\nstore: memory://\n\
+        sources:\n  orders: {files: {path: \"${INPUT}\"}, format: json, schema: {id: long, price: double, pieces: long}}\n\
+        plugins:\n  my_plugin: {component: \"${COMPONENT}\"}\n\
+        streams:\n  totals: {from: orders, apply: [my_plugin]}\n\
+        views:\n  all: {sql: \"SELECT id, total FROM totals\"}\n";
+    std::fs::write(&deployment, text).expect("a fresh file");
+    let river = River::new(&deployment, home.path())
+        .env("INPUT", input.display())
+        .env("COMPONENT", home.path().join("my-plugin/my_plugin.wasm").display());
+    river.catch_up().ok("the new plugin runs");
+    assert_eq!(river.rows("SELECT id, total FROM all"), ["1,10.0"]);
+    assert_eq!(river.rows("SELECT reason LIKE '%does not say how many%' AS named FROM dead_letters"), ["true"]);
+}
+
+#[test]
+fn a_new_stateful_plugin_is_built_tested_and_checked() {
+    holds(all_the_way("stateful").path(), 3);
+}
+
+#[test]
+fn a_new_sink_is_built_and_its_requests_are_tested() {
+    let home = all_the_way("sink");
+    let fixtures = home.path().join("my-plugin/fixtures.yaml");
+    let text = std::fs::read_to_string(&fixtures).expect("it was written");
+    std::fs::write(&fixtures, text.replacen("body: {name: bob, n: 2}", "body: {name: bob, n: 3}", 1)).expect("a file");
+    let expected =
+        ["FAILED  each row is posted", "  POST /rows", "- POST /rows {\"name\":\"bob\",\"n\":3}", "1 passed, 1 failed"];
+    refused(&plugin(home.path(), &["test", "my-plugin"]), 1, &expected);
+    refused(&plugin(home.path(), &["check", "my-plugin"]), 2, &["takes rows away", "braid plugin test"]);
+}
+
+/// Adds a column to each row, computed by this.
+fn wrong(here: &Path, statics: &str, compute: &str) {
+    plugin(here, &["new", "wrong"]).ok("new");
+    let source = format!(
+        "//! Wrong.\nuse braid_guest::{{Batch, Field, FixedBuilder, Schema, Transform, Type}};\n{statics}\nstruct Wrong;\n\
+         impl Transform for Wrong {{\n    fn describe(mut input: Schema) -> Result<Schema, String> {{\n        \
+         input.fields.push(Field {{ name: \"more\".into(), data_type: Type::Int64 }});\n        Ok(input)\n    }}\n    \
+         fn apply(mut batch: Batch) -> Result<Batch, String> {{\n        let mut more = FixedBuilder::with_capacity(batch.rows);\n        \
+         (0..batch.rows).for_each(|_| more.push(Some({compute})));\n        batch.set(more.finish(\"more\", Type::Int64));\n        \
+         Ok(batch)\n    }}\n}}\nbraid_guest::transform!(Wrong);\n"
+    );
+    std::fs::write(here.join("wrong/src/lib.rs"), source).expect("a file");
+    plugin(here, &["build", "wrong"]).ok("build");
+}
+
+#[test]
+fn a_plugin_that_sees_its_batches_is_refused_with_the_smallest_rows() {
+    let home = home();
+    wrong(home.path(), "", "batch.rows as i64");
+    let checked = plugin(home.path(), &["check", "wrong", "--input", "id: long", "--seed", "1", "--cases", "60"]);
+    let expected = [
+        "seed 1\n",
+        "ok      the same bytes again, from a used instance (60 cases",
+        "BROKEN  the same rows, however they are cut into batches (case ",
+        "| 0  | 2    |\n          | 0  | 2    |\n",
+        "cut before row 2:",
+        "| 0  | 1    |\n          | 0  | 1    |\n",
+        "1 of 3 laws do not hold; --seed 1 shows it again",
+    ];
+    refused(&checked, 1, &expected);
+    let again = plugin(home.path(), &["check", "wrong", "--input", "id: long", "--seed", "1", "--cases", "60"]);
+    assert_eq!(checked.out, again.out, "a seed decides everything");
+}
+
+#[test]
+fn a_plugin_that_counts_its_calls_is_refused_with_the_smallest_rows() {
+    let home = home();
+    let statics = "use std::sync::atomic::{AtomicI64, Ordering};\nstatic CALLS: AtomicI64 = AtomicI64::new(0);";
+    wrong(home.path(), statics, "CALLS.fetch_add(1, Ordering::Relaxed)");
+    let checked = plugin(home.path(), &["check", "wrong", "--input", "id: long", "--seed", "1", "--output", "json"]);
+    refused(&checked, 1, &[]);
+    let report: Value = serde_json::from_str(&checked.out).expect("JSON");
+    let law = &report["laws"][1];
+    assert_eq!((&law["law"], &law["ok"]), (&"the same bytes again, from a used instance".into(), &false.into()));
+    let sides = law["counterExample"]["sides"].as_array().expect("two sides");
+    assert!(sides[0]["text"].as_str().is_some_and(|text| text.contains("| 0  | 0    |")), "{law}");
+    assert!(sides[1]["text"].as_str().is_some_and(|text| text.contains("| 0  | 1    |")), "{law}");
+}
+
+/// Fixtures of a plugin that is kept in the repository.
+fn kept(name: &str, fixtures: &str) -> Ended {
+    let home = home();
+    let file = home.path().join("fixtures.yaml");
+    std::fs::write(&file, fixtures).expect("a fresh file");
+    let component = root().join(format!("plugins/{name}/{name}.wasm")).display().to_string();
+    plugin(home.path(), &["test", &component, "--fixtures", &file.display().to_string()])
+}
+
+#[test]
+fn a_fixture_that_is_not_met_shows_what_came_out() {
+    let ended = kept(
+        "anonymise",
+        "input: {ip: string, n: long}\nfixtures:\n\
+         - name: networks\n  rows: [[203.0.113.7, 1], [nonsense, 2], ['2001:db8:1:2::3', 3]]\n  expect: [[203.0.113.0, 1], ['2001:db8:1::', 3]]\n\
+         - name: wrong\n  rows: [[203.0.113.7, 1], [203.0.113.8, 2]]\n  expect: [[203.0.113.0, 1], [203.0.113.8, 2]]\n\
+         - name: also wrong\n  rows: [[203.0.113.7, 1]]\n  expect: [[203.0.113.0, 1]]\n  failed: [{row: 1, reason: whatever}]\n",
+    );
+    let expected = [
+        "ok      networks (rows cut in 4 ways)",
+        "FAILED  wrong\n        all rows at once:",
+        "  ip: \"203.0.113.0\", n: 1\n",
+        "- ip: \"203.0.113.8\", n: 2\n",
+        "+ ip: \"203.0.113.0\", n: 2\n",
+        "- row 1 fails: …whatever…",
+        "1 passed, 2 failed",
+    ];
+    refused(&ended, 1, &expected);
+}
+
+#[test]
+fn fixtures_of_state_have_epochs_and_timers() {
+    let ended = kept(
+        "visits",
+        "input: {visitor: string, at: timestamp, page: string}\nkey: visitor\ntime_mode: event_time\nfixtures:\n\
+         - name: a visit ends after half an hour\n  epochs:\n\
+         \x20 - rows: [[ada, '2026-01-01T10:00:00', home], [ada, '2026-01-01T10:10:00', shop], [ada, '2026-01-01T10:11:00', null]]\n\
+         \x20   time: '2026-01-01T10:30:00'\n\
+         \x20   failed: [{row: 3, reason: without a page}]\n\
+         \x20 - time: '2026-01-01T10:40:00'\n\
+         \x20   expect: [{visitor: ada, first: '2026-01-01T10:00:00', last: '2026-01-01T10:10:00', clicks: 2, path: home shop, favourite: home}]\n",
+    );
+    assert_eq!(
+        ended.ok("visits"),
+        "ok      a visit ends after half an hour (rows cut in 4 ways)\n1 passed, 0 failed\n"
+    );
+}
+
+#[test]
+fn mistakes_are_said_with_what_to_do() {
+    let home = home();
+    let here = home.path();
+    let component = root().join("plugins/anonymise/anonymise.wasm").display().to_string();
+    let asked = |arguments: &[&str]| plugin(here, arguments);
+    refused(&asked(&["new", "Two Words"]), 2, &["`Two Words` is not possible", "small letters"]);
+    refused(&asked(&["new", "std"]), 2, &["another crate's"]);
+    std::fs::create_dir(here.join("full")).expect("a fresh directory");
+    std::fs::write(here.join("full/x"), "").expect("a fresh file");
+    refused(&asked(&["new", "full"]), 3, &["full is there and not empty", "--to"]);
+    refused(&asked(&["build", "full"]), 3, &["full has no Cargo.toml", "braid plugin new"]);
+    refused(&asked(&["test", "full"]), 3, &["full has no component: `braid plugin build full` makes it"]);
+    refused(&asked(&["check", &component]), 2, &["--input 'name: type, …'"]);
+    refused(&asked(&["check", &component, "--input", "ip: strng"]), 2, &["no type `strng`; did you mean `string`?"]);
+    refused(&asked(&["check", &component, "--input", "n: long"]), 1, &["needs a column `ip` of type string"]);
+    refused(&asked(&["inspect", "full/x"]), 1, &["it is not WebAssembly"]);
+    let keyed = root().join("plugins/visits/visits.wasm").display().to_string();
+    refused(&asked(&["check", &keyed, "--input", "at: timestamp"]), 2, &["--key"]);
+    plugin(here, &["new", "no-cargo"]).ok("new");
+    refused(
+        &run(command(here, &["build", "no-cargo"]).env("PATH", here)),
+        3,
+        &["there is no `cargo`", "https://rustup.rs"],
+    );
+    let fixtures = "input: {ip: string}\nfixtures:\n- {name: x, rows: [[a]], expects: []}\n";
+    refused(&kept("anonymise", fixtures), 2, &["expects", "line 3"]);
+    let fixtures = "input: {ip: string}\nfixtures:\n- {name: x, rows: [{it: a}], expect: []}\n";
+    refused(&kept("anonymise", fixtures), 1, &["row 1", "there is no column `it`; there are: ip"]);
+}
