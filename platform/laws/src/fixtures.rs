@@ -80,6 +80,12 @@ fn run(subject: &mut Subject, fixture: &Fixture, mode: TimeMode) -> Result<usize
             if let Some(wrong) = compared(told, &came) {
                 return Err(in_epoch(several, number, &format!("{}:\n{wrong}", cut.title())));
             }
+            if let Subject::Aggregate(adding) = &*subject {
+                let merged = adding.run_merged(&told.input, *cut)?;
+                if let Some(wrong) = compared(told, &merged) {
+                    return Err(format!("{}, each part by itself and merged:\n{wrong}", cut.title()));
+                }
+            }
         }
     }
     Ok(cuts.len())

@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 
+use crate::algebra;
 use crate::generate::Generator;
 use crate::law::{Settings, Tried, Verdict, holds};
 use crate::show::Shown;
@@ -10,7 +11,7 @@ use crate::subject::{Cut, Outcome, Subject};
 /// Tries every law of a plugin.
 pub fn check(subject: &mut Subject, generator: &Generator, settings: Settings) -> Result<Vec<Verdict>, String> {
     let cut = format!("the same rows, however they are cut into {}", subject.part());
-    Ok(vec![
+    let mut verdicts = vec![
         holds("the same bytes again, from a fresh instance", &["rows"], generator, settings, |lists| {
             again(subject, &lists[0])
         })?,
@@ -18,7 +19,11 @@ pub fn check(subject: &mut Subject, generator: &Generator, settings: Settings) -
             used(subject, &lists[0], &lists[1])
         })?,
         holds(&cut, &["rows"], generator, settings, |lists| cuts(subject, &lists[0]))?,
-    ])
+    ];
+    if let Subject::Aggregate(adding) = subject {
+        verdicts.extend(algebra::check(adding, generator, settings)?);
+    }
+    Ok(verdicts)
 }
 
 fn again(subject: &mut Subject, rows: &RecordBatch) -> Result<Tried, String> {

@@ -2,6 +2,7 @@
 //!
 //! Only the command line knows this room. It runs plugins as the host runs them, and is not there when a deployment runs.
 
+mod algebra;
 mod cell;
 mod fixtures;
 mod generate;
@@ -11,6 +12,7 @@ mod laws;
 mod random;
 mod rows;
 mod show;
+mod sql;
 mod subject;
 
 pub use cell::Row;
@@ -21,4 +23,5 @@ pub use law::{Counter, Settings, Verdict};
 pub use laws::check;
 pub use rows::{examples, from_json};
 pub use show::{Shown, difference};
+pub use sql::{Adding, Calling};
 pub use subject::Subject;

@@ -10,6 +10,7 @@ use braid_wasm_host::Applier;
 
 use crate::keyed::Remembering;
 use crate::show;
+use crate::sql::{Adding, Calling};
 
 /// What came of rows.
 #[derive(Debug, Clone)]
@@ -84,6 +85,10 @@ pub enum Subject {
     Transform(Box<Applier>),
     /// The same, with a memory for each key.
     Keyed(Remembering),
+    /// A function in SQL.
+    Scalar(Calling),
+    /// An aggregate in SQL.
+    Aggregate(Adding),
 }
 
 impl Subject {
@@ -92,6 +97,8 @@ impl Subject {
         match self {
             Self::Transform(applier) => applier.input_schema(),
             Self::Keyed(keyed) => keyed.input(),
+            Self::Scalar(calling) => calling.input(),
+            Self::Aggregate(adding) => adding.input(),
         }
     }
 
@@ -100,21 +107,24 @@ impl Subject {
         match self {
             Self::Transform(applier) => applier.output_schema(),
             Self::Keyed(keyed) => keyed.output(),
+            Self::Scalar(calling) => calling.output(),
+            Self::Aggregate(adding) => adding.output(),
         }
     }
 
-    /// What is kept for each key: its name, what it is, and its columns.
+    /// What is kept for each key, or group: its name, what it is, and its columns.
     pub fn remembers(&self) -> Vec<(String, String, Schema)> {
         match self {
-            Self::Transform(_) => Vec::new(),
+            Self::Transform(_) | Self::Scalar(_) => Vec::new(),
             Self::Keyed(keyed) => keyed.remembers(),
+            Self::Aggregate(adding) => vec![("state".to_owned(), "row".to_owned(), Schema::clone(adding.state()))],
         }
     }
 
     /// What its parts are called.
     pub fn part(&self) -> &'static str {
         match self {
-            Self::Transform(_) => "batches",
+            Self::Transform(_) | Self::Scalar(_) | Self::Aggregate(_) => "batches",
             Self::Keyed(_) => "turns",
         }
     }
@@ -124,6 +134,8 @@ impl Subject {
         match self {
             Self::Transform(applier) => applier.renew(),
             Self::Keyed(keyed) => keyed.renew(),
+            Self::Scalar(calling) => calling.renew(),
+            Self::Aggregate(adding) => adding.renew(),
         }
     }
 
@@ -132,6 +144,8 @@ impl Subject {
         match self {
             Self::Transform(applier) => transform(applier, rows, cut, fresh),
             Self::Keyed(keyed) => keyed.alone(rows, cut, fresh),
+            Self::Scalar(calling) => calling.run(rows, cut, fresh),
+            Self::Aggregate(adding) => adding.run(rows, cut, fresh),
         }
     }
 }

@@ -161,6 +161,11 @@ impl Plugin {
         }
     }
 
+    /// Throws away the instances of a function: what comes next has a fresh one.
+    pub fn renew(&self) {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Has an instance do something. Instances are kept for whoever comes next, but for those that broke.
     pub(crate) fn with_guest<T>(
         &self,

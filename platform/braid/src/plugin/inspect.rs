@@ -118,6 +118,8 @@ pub fn usage(path: &Path, inspection: &Inspection) -> String {
                 "streams:\n  STREAM: {{from: SOURCE, transform_with_state: {{plugin: {name}, key: COLUMN, time_mode: none}}}}\n"
             )
         }
+        Some("scalar") => format!("views:\n  VIEW: {{sql: \"SELECT {name}(COLUMN) FROM SOURCE\"}}\n"),
+        Some("aggregate") => format!("views:\n  VIEW: {{sql: \"SELECT {name}(COLUMN) FROM SOURCE GROUP BY KEY\"}}\n"),
         Some("sink") => format!("sinks:\n  SINK: {{from: VIEW, plugin: {name}}}\n"),
         _ => String::new(),
     };

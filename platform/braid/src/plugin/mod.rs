@@ -23,7 +23,11 @@ use crate::failure::Failure;
 pub enum World {
     /// Rows in, rows out.
     Transform,
-    /// The same, with a memory for each key.
+    /// A function in SQL.
+    Scalar,
+    /// An aggregate in SQL.
+    Aggregate,
+    /// Rows in, rows out, with a memory for each key.
     Stateful,
     /// Rows that are taken away.
     Sink,
@@ -39,6 +43,8 @@ impl fmt::Display for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Transform => "transform",
+            Self::Scalar => "scalar",
+            Self::Aggregate => "aggregate",
             Self::Stateful => "stateful",
             Self::Sink => "sink",
         })

@@ -19,6 +19,16 @@ fn rust(world: World) -> Template {
             fixtures: include_str!("templates/transform.yaml"),
             deployment: "streams:\n  totals: {from: orders, apply: [{{plugin}}]}",
         },
+        World::Scalar => Template {
+            source: include_str!("templates/scalar.rs"),
+            fixtures: include_str!("templates/scalar.yaml"),
+            deployment: "views:\n  masked: {sql: \"SELECT {{plugin}}(card) AS card FROM payments\"}",
+        },
+        World::Aggregate => Template {
+            source: include_str!("templates/aggregate.rs"),
+            fixtures: include_str!("templates/aggregate.yaml"),
+            deployment: "views:\n  spreads: {sql: \"SELECT sensor, {{plugin}}(value) AS spread FROM readings GROUP BY sensor\"}",
+        },
         World::Stateful => Template {
             source: include_str!("templates/stateful.rs"),
             fixtures: include_str!("templates/stateful.yaml"),

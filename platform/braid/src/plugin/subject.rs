@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
-use braid_laws::{Remembering, Subject};
+use braid_laws::{Adding, Calling, Remembering, Subject};
 use braid_spec::LoadOptions;
 use braid_spec::fixtures::{Fixtures, arguments_of, columns_of};
 use braid_spec::model::{Grants, PluginLimits};
-use braid_wasm_host::{Inspection, Plugin};
+use braid_wasm_host::{FunctionPlugin, Inspection, Plugin};
 
 use super::{Given, inspect, read};
 use crate::failure::Failure;
@@ -112,6 +112,15 @@ pub fn subject(component: &Component, input: &SchemaRef, keys: &[String]) -> Res
             }
             let code = load(component, &Grants::default())?.keyed(input, keys, None).map_err(Failure::runtime)?;
             Remembering::new(code, input, keys).map(Subject::Keyed).map_err(Failure::runtime)
+        }
+        Some("scalar" | "aggregate") => {
+            let plugin = load(component, &Grants::default())?;
+            match plugin.function() {
+                Some(FunctionPlugin::Scalar(code)) => Calling::new(plugin, code, input).map(Subject::Scalar),
+                Some(FunctionPlugin::Aggregate(code)) => Adding::new(plugin, code, input).map(Subject::Aggregate),
+                None => Err("it is no function".into()),
+            }
+            .map_err(|reason| Failure::Runtime(format!("plugin `{}`: {reason}", component.name)))
         }
         Some("sink") => Err(Failure::Invalid(
             "error: it takes rows away: `braid plugin test` runs its fixtures, and there are no laws to try without its service".into(),
