@@ -100,6 +100,94 @@ fn a_new_transform_is_built_tested_checked_and_runs() {
     assert_eq!(river.rows("SELECT reason LIKE '%does not say how many%' AS named FROM dead_letters"), ["true"]);
 }
 
+/// What a new function or aggregate answers in a view over one column, `value`.
+fn in_sql(home: &Path, column: &str, rows: &str, view: &str) -> Vec<String> {
+    let input = home.join("input");
+    std::fs::create_dir(&input).expect("a fresh directory");
+    std::fs::write(input.join("1.json"), rows).expect("a fresh file");
+    let deployment = home.join("deployment.yaml");
+    let text = format!(
+        "apiVersion: braid/v1\nname: sql\nlayout: kappa\nstore: memory://\n\
+         sources:\n  rows: {{files: {{path: \"${{INPUT}}\"}}, format: json, schema: {{k: string, value: {column}}}}}\n\
+         plugins:\n  my_plugin: {{component: \"${{COMPONENT}}\"}}\nviews:\n  answers: {{sql: \"{view}\"}}\n"
+    );
+    std::fs::write(&deployment, text).expect("a fresh file");
+    let river = River::new(&deployment, home)
+        .env("INPUT", input.display())
+        .env("COMPONENT", home.join("my-plugin/my_plugin.wasm").display());
+    river.catch_up().ok("the new plugin runs");
+    river.sorted("SELECT * FROM answers")
+}
+
+#[test]
+fn a_new_function_is_built_tested_checked_and_runs_in_sql() {
+    let home = all_the_way("scalar");
+    holds(home.path(), 3);
+    let rows = "{\"k\":\"a\",\"value\":\"4111 1111 1111 1234\"}\n{\"k\":\"b\"}\n";
+    let answers = in_sql(home.path(), "string", rows, "SELECT k, my_plugin(value) AS card FROM rows");
+    assert_eq!(answers, ["a,**** **** **** 1234", "b,"]);
+}
+
+#[test]
+fn a_new_aggregate_is_built_tested_checked_and_runs_in_sql() {
+    let home = all_the_way("aggregate");
+    holds(home.path(), 10);
+    let rows = "{\"k\":\"a\",\"value\":3}\n{\"k\":\"a\",\"value\":-4}\n{\"k\":\"b\",\"value\":1}\n{\"k\":\"c\"}\n";
+    let answers = in_sql(home.path(), "long", rows, "SELECT k, my_plugin(value) AS spread FROM rows GROUP BY k");
+    assert_eq!(answers, ["a,7", "b,0", "c,"]);
+}
+
+/// An aggregate that keeps a float, and whether there was any.
+fn wrong_aggregate(here: &Path, merge: &str) -> Ended {
+    plugin(here, &["new", "wrong", "--world", "aggregate"]).ok("new");
+    let source = format!(
+        "//! Wrong.\nuse braid_guest::Aggregate;\n#[derive(Default)]\nstruct Wrong {{ value: f64, any: bool }}\n\
+         impl Aggregate for Wrong {{\n    type Arguments<'a> = (f64,);\n    type Answer = Option<f64>;\n    \
+         fn accumulate(&mut self, (value,): (f64,)) -> Result<(), String> {{ self.merge(Self {{ value, any: true }}) }}\n    \
+         fn merge(&mut self, other: Self) -> Result<(), String> {{ {merge} Ok(()) }}\n    \
+         fn finish(self) -> Option<f64> {{ self.any.then_some(self.value) }}\n}}\n\
+         braid_guest::aggregate!(Wrong {{ value: f64, any: bool }});\n"
+    );
+    std::fs::write(here.join("wrong/src/lib.rs"), source).expect("a file");
+    plugin(here, &["build", "wrong"]).ok("build");
+    plugin(here, &["check", "wrong", "--arguments", "double", "--seed", "3"])
+}
+
+#[test]
+fn a_mean_of_means_is_no_aggregate_and_three_rows_show_it() {
+    let home = home();
+    let merge = "if other.any { self.value = if self.any { (self.value + other.value) / 2.0 } else { other.value }; self.any = true; }";
+    let expected = [
+        "ok      merge is commutative",
+        "BROKEN  merge is associative (case ",
+        "        merge(merge(a, b), c):\n",
+        "          | 0.5   | true |\n",
+        "        merge(a, merge(b, c)):\n",
+        "          | 0.25  | true |\n",
+        "BROKEN  rows added to a state are rows added to none, and merged",
+        "2 of 10 laws do not hold",
+    ];
+    refused(&wrong_aggregate(home.path(), merge), 1, &expected);
+}
+
+#[test]
+fn a_sum_of_floats_and_the_last_value_are_no_aggregates() {
+    let home_of_sum = home();
+    let sum = "self.value += other.value; self.any |= other.any;";
+    refused(
+        &wrong_aggregate(home_of_sum.path(), sum),
+        1,
+        &["ok      merge is commutative", "BROKEN  merge is associative"],
+    );
+    let home_of_last = home();
+    let last = "if other.any { *self = other; }";
+    refused(
+        &wrong_aggregate(home_of_last.path(), last),
+        1,
+        &["BROKEN  merge is commutative", "ok      merge is associative"],
+    );
+}
+
 #[test]
 fn a_new_stateful_plugin_is_built_tested_and_checked() {
     holds(all_the_way("stateful").path(), 3);

@@ -330,3 +330,52 @@ fn data_type(text: &str) -> Result<DataType, String> {
         None => format!("there is no type `{text}`: {}", columns::known()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_and_answers_are_rows() {
+        let read = Fixtures::read(
+            "arguments: [long, string]\nfixtures:\n\
+             - {name: f, calls: [{arguments: [1, a], answer: null}, {arguments: [2, b], fails: why}]}\n\
+             - {name: a, rows: [[1, x]], answer: 7}\n",
+        );
+        let read = read.unwrap();
+        assert_eq!(read.input.field(1).name(), "1");
+        let [calls, answer] = read.fixtures.as_slice() else { panic!("{read:?}") };
+        let told = &calls.epochs[0];
+        assert_eq!((told.rows.len(), told.expect.len()), (2, 1));
+        assert_eq!(told.expect[0], Value::Array(vec![Value::Null]), "null is an answer");
+        assert_eq!((told.failed[0].row, told.failed[0].reason.as_str()), (2, "why"));
+        assert_eq!(answer.epochs[0].expect[0], Value::Array(vec![7.into()]));
+    }
+
+    #[test]
+    fn columns_keep_their_order_and_types_their_words() {
+        let schema = columns_of("z: long, a: decimal(5, 2), m: string").unwrap();
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["z", "a", "m"]);
+        assert_eq!(arguments_of("").unwrap().fields().len(), 0);
+        assert_eq!(columns_of("a: strng").unwrap_err(), "there is no type `strng`; did you mean `string`?");
+        assert_eq!(columns_of("a: int, a: int").unwrap_err(), "the column `a` is there twice, or has no name");
+        assert_eq!(columns_of("a").unwrap_err(), "`a` is no `name: type`");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, part) in [
+            ("fixtures: []", "`input: {column: type, …}` or `arguments"),
+            ("input: {a: int}\narguments: [int]\nfixtures: []", "either"),
+            ("input: {a: int}\nfixtures: [{name: x}]", "`x`: write `rows` with `expect`"),
+            ("input: {a: int}\nfixtures: [{name: x, rows: []}]", "`x`: write `rows` with `expect`"),
+            ("input: {a: int}\nfixtures: [{name: x, calls: [{arguments: [1]}]}]", "call 1: write either"),
+            ("input: {a: int}\ntime_mode: evnt\nfixtures: []", "`time_mode` is `evnt`"),
+            ("input: {a: int}\nfixture: []", "fixture"),
+        ] {
+            let reason = Fixtures::read(text).unwrap_err();
+            assert!(reason.contains(part), "{text}: {reason}");
+        }
+    }
+}

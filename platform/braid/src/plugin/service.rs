@@ -48,7 +48,7 @@ pub fn test(component: &Component, fixtures: &Fixtures) -> Result<Vec<Tested>, F
     let service = Service::start().map_err(Failure::environment)?;
     let origin = format!("http://{}", service.address);
     let asks = !component.inspection.imports.is_empty();
-    let grants = Grants { http: if asks { vec![origin.clone()] } else { Vec::new() }, private_addresses: false };
+    let grants = Grants { http: if asks { vec![origin.clone()] } else { Vec::new() }, ..Grants::default() };
     let plugin = subject::load(component, &grants)?;
     let options = fixtures.options.iter().map(|(key, value)| (key.clone(), value.replace(SERVICE, &origin))).collect();
     let sink = plugin.sink(NAME, &options, &fixtures.input, fixtures.output_mode).map_err(Failure::runtime)?;
