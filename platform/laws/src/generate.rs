@@ -107,7 +107,7 @@ fn value(random: &mut Random, data_type: &DataType) -> Cell {
         DataType::Utf8 => Cell::Text(text(random)),
         DataType::Binary => match random.chance(1, 2) {
             true => Cell::Bytes(text(random).into_bytes()),
-            false => Cell::Bytes((0..random.below(6)).map(|_| random.next() as u8).collect()),
+            false => Cell::Bytes((0..random.below(6)).map(|_| random.bits() as u8).collect()),
         },
         DataType::Date32 => Cell::Whole(instant(random, 1).div_euclid(DAY_SECONDS)),
         DataType::Timestamp(TimeUnit::Millisecond, None) => Cell::Whole(instant(random, 1_000)),
@@ -123,7 +123,7 @@ fn value(random: &mut Random, data_type: &DataType) -> Cell {
 fn whole(random: &mut Random, least: i128, most: i128) -> i128 {
     let value = match random.below(8) {
         0 => [least, least + 1, most, most - 1][random.below(4)],
-        1 => i128::from(random.next() as i64),
+        1 => i128::from(random.bits() as i64),
         _ => random.below(21) as i128 - 10,
     };
     value.clamp(least, most)

@@ -9,7 +9,7 @@ use crate::random::Random;
 use crate::show::{Shown, table};
 
 /// How often a smaller counter-example is looked for.
-const TRIES_MAX: usize = 4_000;
+const TRIES_MAX: usize = 1_000;
 
 /// How laws are tried.
 #[derive(Debug, Clone, Copy)]
