@@ -109,7 +109,7 @@ pub fn output_mode(mode: model::OutputMode) -> OutputMode {
 }
 
 /// Braid's directory for WebAssembly, with interpreters and compiled code: `${BRAID_CACHE:-~/.cache/braid}/wasm`.
-fn wasm_home() -> Option<PathBuf> {
+pub fn wasm_home() -> Option<PathBuf> {
     let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = given("BRAID_CACHE").or_else(|| Some(given("HOME")?.join(".cache/braid")))?;
     std::path::absolute(cache.join("wasm")).ok()

@@ -20,6 +20,8 @@ pub struct Fixtures {
     pub key: Vec<String>,
     /// By which clock timers go.
     pub time_mode: TimeMode,
+    /// The values that it is granted, by their names.
+    pub env: BTreeMap<String, String>,
     /// The options of a sink.
     pub options: BTreeMap<String, String>,
     /// By which mode rows come to a sink.
@@ -103,6 +105,8 @@ struct FileText {
     key: Option<OneOrMore>,
     #[serde(default)]
     time_mode: Option<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
     #[serde(default)]
     options: BTreeMap<String, String>,
     #[serde(default)]
@@ -243,6 +247,7 @@ impl Fixtures {
             time_mode,
             output_mode,
             options: file.options,
+            env: file.env,
             fixtures: fixtures.collect::<Result<_, _>>()?,
         })
     }

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::DataType;
+use braid_spec::model::PluginLimits;
 use braid_wire::Contract;
 
 use crate::boundary::from_arrow;
 use crate::compile::{compile, digest, engine};
 use crate::error::PluginError;
-use crate::guest::STACK_BYTES_MAX;
+use crate::grants::Grant;
 use crate::plugin::check_header;
 
 /// What a component is.
@@ -43,13 +44,18 @@ impl Inspection {
 }
 
 /// Looks at a component. `cache` as for [`crate::Plugin::load`].
-pub fn inspect(name: &str, bytes: &[u8], cache: Option<&Path>) -> Result<Inspection, PluginError> {
+pub fn inspect(
+    name: &str,
+    bytes: &[u8],
+    limits: PluginLimits,
+    cache: Option<&Path>,
+) -> Result<Inspection, PluginError> {
     check_header(name, bytes)?;
-    let stack = usize::try_from(STACK_BYTES_MAX).unwrap_or(usize::MAX);
+    let stack = usize::try_from(limits.stack_bytes).unwrap_or(usize::MAX);
     let engine =
         engine(stack).map_err(|error| PluginError::Limits { plugin: name.into(), reason: error.to_string() })?;
     let began = Instant::now();
-    let component = compile(&engine, name, bytes, cache)?;
+    let component = compile(&engine, name, bytes, limits.compile_time, cache)?;
     let compiled_in = cache.is_none().then(|| began.elapsed());
     let component = component.component_type();
     let exports: Vec<String> = component.exports(&engine).map(|(export, _)| export.to_owned()).collect();
@@ -66,4 +72,10 @@ pub fn inspect(name: &str, bytes: &[u8], cache: Option<&Path>) -> Result<Inspect
 /// A column's type as a deployment's schema names it, if plugins can be given it.
 pub fn type_name(data_type: &DataType) -> Option<String> {
     from_arrow(data_type).map(|data_type| data_type.to_string())
+}
+
+/// What a deployment must write so that a component may import this.
+pub fn grant(import: &str) -> Option<String> {
+    let grant = Grant::ALL.into_iter().find(|grant| grant.import() == import)?;
+    Some(format!("grants: {{{}}}", grant.yaml()))
 }

@@ -36,7 +36,7 @@ pub use cache::CACHE_BYTES_MAX;
 pub use error::PluginError;
 pub use fault::REASON_BYTES_MAX;
 pub use guest::STACK_BYTES_MAX;
-pub use inspect::{Inspection, inspect, type_name};
+pub use inspect::{Inspection, grant, inspect, type_name};
 pub use keyed::{KeyedPlugin, TURN_ROWS_MAX};
 pub use lift::COLUMNS_MAX;
 pub use limits::TICK;

@@ -38,8 +38,9 @@ pub fn build(directory: &Path, to: Option<&Path>, output: Output) -> Result<u8, 
     let beside = module.file_name().map(|name| directory.join(name)).unwrap_or_else(|| directory.join("plugin.wasm"));
     let to = to.unwrap_or(&beside);
     write(to, &component)?;
-    let inspection = braid_wasm_host::inspect(&inspect::stem(to), &component, subject::cache().as_deref())
-        .map_err(Failure::runtime)?;
+    let inspection =
+        braid_wasm_host::inspect(&inspect::stem(to), &component, subject::limits()?, subject::cache().as_deref())
+            .map_err(Failure::runtime)?;
     print!("{}", inspect::report(to, &inspection, None, output)?);
     if output == Output::Table {
         print!("\n{}", inspect::usage(to, &inspection));

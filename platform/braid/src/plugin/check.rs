@@ -34,7 +34,7 @@ pub fn check(plugin: &Path, given: &Given, effort: Effort, output: Output) -> Re
         ([], Some(fixtures)) => fixtures.key.clone(),
         (keys, _) => keys.to_vec(),
     };
-    let mut tried = subject::subject(&component, &input, &keys)?;
+    let mut tried = subject::subject(&component, &input, &keys, fixtures.as_ref())?;
     let mut generator = Generator::new(&input);
     if let Subject::Keyed(keyed) = &tried {
         generator = generator.keys(keyed.keys().to_vec());

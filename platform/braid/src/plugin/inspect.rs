@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use arrow::datatypes::Schema;
-use braid_wasm_host::{CONTRACTS, HTTP, Inspection, type_name};
+use braid_wasm_host::{CONTRACTS, Inspection, grant, type_name};
 use serde_json::{Value, json};
 
 use super::{Given, subject};
@@ -15,7 +15,7 @@ use crate::screen::grouped;
 pub fn inspect(path: &Path, given: &Given, output: Output) -> Result<u8, Failure> {
     let mut component = subject::component(path)?;
     // How long compiling takes is said, so it is done.
-    let compiled = braid_wasm_host::inspect(&component.name, &component.bytes, None);
+    let compiled = braid_wasm_host::inspect(&component.name, &component.bytes, subject::limits()?, None);
     component.inspection = compiled.map_err(Failure::runtime)?;
     let fixtures = given.fixtures.as_deref().map(|named| subject::fixtures(&component, Some(named))).transpose()?;
     let fixtures = fixtures.flatten().map(|(_, fixtures)| fixtures);
@@ -23,7 +23,7 @@ pub fn inspect(path: &Path, given: &Given, output: Output) -> Result<u8, Failure
         Some(input) => {
             let keys = fixtures.as_ref().map(|fixtures| fixtures.key.clone()).unwrap_or_default();
             let keys = if given.key.is_empty() { keys } else { given.key.clone() };
-            let tried = subject::subject(&component, &input, &keys)?;
+            let tried = subject::subject(&component, &input, &keys, fixtures.as_ref())?;
             Some((Schema::clone(tried.input()), Schema::clone(tried.output()), tried.remembers()))
         }
         None => None,
@@ -93,11 +93,6 @@ pub fn report(
     Ok(text)
 }
 
-/// What a deployment must grant for an import.
-fn grant(import: &str) -> Option<&'static str> {
-    (import == HTTP).then_some("grants: {http: [ORIGIN, …]}")
-}
-
 /// Every contract that is spoken here.
 pub fn contracts() -> String {
     CONTRACTS.map(|contract| contract.to_string()).join(", ")
@@ -106,10 +101,11 @@ pub fn contracts() -> String {
 /// How a deployment uses it.
 pub fn usage(path: &Path, inspection: &Inspection) -> String {
     let name = stem(path);
-    let grants = if inspection.imports.iter().any(|import| import == HTTP) {
-        ", grants: {http: [\"https://HOST\"]}"
-    } else {
-        ""
+    let grants: Vec<String> = inspection.imports.iter().filter_map(|import| grant(import)).collect();
+    let grants = grants.iter().filter_map(|grant| grant.strip_prefix("grants: {")?.strip_suffix('}'));
+    let grants = match grants.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => none,
+        some => format!(", grants: {{{some}}}"),
     };
     let place = match inspection.world() {
         Some("transform") => format!("streams:\n  STREAM: {{from: SOURCE, apply: [{name}]}}\n"),

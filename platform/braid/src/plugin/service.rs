@@ -9,7 +9,7 @@ use std::thread;
 use braid_laws::{Ended, Tested, difference, from_json};
 use braid_spec::fixtures::{Fixture, Fixtures, Requested, Told};
 use braid_spec::model::Grants;
-use braid_wasm_host::SinkPlugin;
+use braid_wasm_host::{HTTP, SinkPlugin};
 use serde_json::Value;
 
 use super::subject::{self, Component};
@@ -47,8 +47,9 @@ struct Service {
 pub fn test(component: &Component, fixtures: &Fixtures) -> Result<Vec<Tested>, Failure> {
     let service = Service::start().map_err(Failure::environment)?;
     let origin = format!("http://{}", service.address);
-    let asks = !component.inspection.imports.is_empty();
-    let grants = Grants { http: if asks { vec![origin.clone()] } else { Vec::new() }, ..Grants::default() };
+    let asks = component.inspection.imports.iter().any(|import| import == HTTP);
+    let http = if asks { vec![origin.clone()] } else { Vec::new() };
+    let grants = Grants { http, ..subject::grants(component, Some(fixtures)) };
     let plugin = subject::load(component, &grants)?;
     let options = fixtures.options.iter().map(|(key, value)| (key.clone(), value.replace(SERVICE, &origin))).collect();
     let sink = plugin.sink(NAME, &options, &fixtures.input, fixtures.output_mode).map_err(Failure::runtime)?;

@@ -7,7 +7,7 @@ use braid_laws::{Adding, Calling, Remembering, Subject};
 use braid_spec::LoadOptions;
 use braid_spec::fixtures::{Fixtures, arguments_of, columns_of};
 use braid_spec::model::{Grants, PluginLimits};
-use braid_wasm_host::{FunctionPlugin, Inspection, Plugin};
+use braid_wasm_host::{CLOCK, FunctionPlugin, Inspection, LOG, Plugin, RANDOM};
 
 use super::{Given, inspect, read};
 use crate::failure::Failure;
@@ -29,16 +29,28 @@ pub struct Component {
 
 /// Where compiled code is kept, so that the second command is quick.
 pub fn cache() -> Option<PathBuf> {
-    let given = std::env::var_os("BRAID_CACHE").map(PathBuf::from);
-    let cache = given.or_else(|| std::env::home_dir().map(|home| home.join(".cache/braid")))?.join("compiled");
-    std::fs::create_dir_all(&cache).is_ok().then_some(cache)
+    crate::prepare::compiled_code()
+}
+
+/// What it asks for, of what needs nobody else; values are those that the fixtures have.
+pub fn grants(component: &Component, fixtures: Option<&Fixtures>) -> Grants {
+    let asks = |name: &str| component.inspection.imports.iter().any(|import| import == name);
+    let is_sink = component.inspection.world() == Some("sink");
+    Grants {
+        log: asks(LOG),
+        env: fixtures.map(|fixtures| fixtures.env.clone()).unwrap_or_default(),
+        clock: is_sink && asks(CLOCK),
+        random: is_sink && asks(RANDOM),
+        ..Grants::default()
+    }
 }
 
 /// The component that is meant: a file, or the only one in a directory.
 pub fn component(plugin: &Path) -> Result<Component, Failure> {
     let path = if plugin.is_dir() { only(plugin)? } else { plugin.to_owned() };
     let (name, bytes) = (inspect::stem(&path), read(&path)?);
-    let inspection = braid_wasm_host::inspect(&name, &bytes, cache().as_deref()).map_err(Failure::runtime)?;
+    let inspection =
+        braid_wasm_host::inspect(&name, &bytes, limits()?, cache().as_deref()).map_err(Failure::runtime)?;
     Ok(Component { path, name, bytes, inspection })
 }
 
@@ -100,21 +112,27 @@ pub fn load(component: &Component, grants: &Grants) -> Result<Plugin, Failure> {
 }
 
 /// Makes a plugin ready, with these columns.
-pub fn subject(component: &Component, input: &SchemaRef, keys: &[String]) -> Result<Subject, Failure> {
+pub fn subject(
+    component: &Component,
+    input: &SchemaRef,
+    keys: &[String],
+    fixtures: Option<&Fixtures>,
+) -> Result<Subject, Failure> {
+    let grants = grants(component, fixtures);
     match component.inspection.world() {
         Some("transform") => {
-            let applier = load(component, &Grants::default())?.applier(input).map_err(Failure::runtime)?;
+            let applier = load(component, &grants)?.applier(input).map_err(Failure::runtime)?;
             Ok(Subject::Transform(Box::new(applier)))
         }
         Some("stateful") => {
             if keys.is_empty() {
                 return Err(Failure::Invalid("error: it keeps state: say the columns of its key, with --key or `key:`".into()));
             }
-            let code = load(component, &Grants::default())?.keyed(input, keys, None).map_err(Failure::runtime)?;
+            let code = load(component, &grants)?.keyed(input, keys, None).map_err(Failure::runtime)?;
             Remembering::new(code, input, keys).map(Subject::Keyed).map_err(Failure::runtime)
         }
         Some("scalar" | "aggregate") => {
-            let plugin = load(component, &Grants::default())?;
+            let plugin = load(component, &grants)?;
             match plugin.function() {
                 Some(FunctionPlugin::Scalar(code)) => Calling::new(plugin, code, input).map(Subject::Scalar),
                 Some(FunctionPlugin::Aggregate(code)) => Adding::new(plugin, code, input).map(Subject::Aggregate),

@@ -20,7 +20,10 @@ pub fn test(plugin: &Path, named: Option<&Path>, output: Output) -> Result<u8, F
     };
     let tested = match component.inspection.world() {
         Some("sink") => service::test(&component, &fixtures)?,
-        _ => braid_laws::test(&mut subject::subject(&component, &fixtures.input, &fixtures.key)?, &fixtures),
+        _ => braid_laws::test(
+            &mut subject::subject(&component, &fixtures.input, &fixtures.key, Some(&fixtures))?,
+            &fixtures,
+        ),
     };
     if tested.is_empty() {
         return Err(Failure::Invalid(format!("error: {} has no fixtures", path.display())));
