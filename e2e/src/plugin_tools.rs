@@ -332,3 +332,22 @@ fn mistakes_are_said_with_what_to_do() {
     let fixtures = "input: {ip: string}\nfixtures:\n- {name: x, rows: [{it: a}], expect: []}\n";
     refused(&kept("anonymise", fixtures), 1, &["row 1", "there is no column `it`; there are: ip"]);
 }
+
+#[test]
+fn what_a_plugin_imports_is_said_with_its_grant_and_is_there_when_it_is_tried() {
+    let home = home();
+    let here = home.path();
+    plugin(here, &["new", "region", "--world", "scalar"]).ok("new");
+    let source = "//! Logs, and takes a value of the deployment.\nbraid_guest::function! {\n    \
+        fn region(text: &str) -> Result<String, String> {\n        braid_guest::log::info(\"called\");\n        \
+        let region = braid_guest::env(\"REGION\").ok_or(\"no region\")?;\n        Ok(format!(\"{text} {region}\"))\n    }\n}\n";
+    std::fs::write(here.join("region/src/lib.rs"), source).expect("a file");
+    let fixtures =
+        "arguments: [string]\nenv: {REGION: eu}\nfixtures:\n- {name: x, calls: [{arguments: [a], answer: a eu}]}\n";
+    std::fs::write(here.join("region/fixtures.yaml"), fixtures).expect("a file");
+    let built = plugin(here, &["build", "region"]).ok("build");
+    assert!(built.contains("imports   braid:host/log@0.1.0, which needs `grants: {log: true}`"), "{built}");
+    assert!(built.contains("{component: region/region.wasm, grants: {log: true, env: {NAME: value}}}"), "{built}");
+    assert_eq!(plugin(here, &["test", "region"]).ok("test"), "ok      x\n1 passed, 0 failed\n");
+    plugin(here, &["check", "region", "--cases", "20"]).ok("check");
+}
