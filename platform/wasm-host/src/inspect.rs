@@ -31,15 +31,20 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// The world's name: `transform`, `scalar`, `aggregate`, `stateful` or `sink`.
+    /// The world's name.
     pub fn world(&self) -> Option<&'static str> {
-        self.contract.map(|contract| match contract.interface {
-            "transforms" => "transform",
-            "scalars" => "scalar",
-            "aggregates" => "aggregate",
-            "keyed" => "stateful",
-            _ => "sink",
-        })
+        self.contract.map(|contract| world(&contract))
+    }
+}
+
+/// The name of a contract's world: `transform`, `scalar`, `aggregate`, `stateful` or `sink`.
+pub(crate) fn world(contract: &Contract) -> &'static str {
+    match contract.interface {
+        "transforms" => "transform",
+        "scalars" => "scalar",
+        "aggregates" => "aggregate",
+        "keyed" => "stateful",
+        _ => "sink",
     }
 }
 

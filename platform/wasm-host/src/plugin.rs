@@ -23,6 +23,7 @@ use crate::grants::{Grant, granted};
 use crate::guest::{Data, Failure, Guest, Mould, STACK_BYTES_MAX, World};
 use crate::host::{self, Host};
 use crate::http::{Outside, Request};
+use crate::inspect::world;
 use crate::keyed::KeyedPlugin;
 use crate::lift::lift_schema;
 use crate::limits::Ticker;
@@ -115,6 +116,11 @@ impl Plugin {
     /// answer's provenance names.
     pub fn digest(&self) -> &str {
         &self.0.digest
+    }
+
+    /// The name of its world.
+    pub fn world(&self) -> &'static str {
+        world(&self.0.mould.world.contract())
     }
 
     /// Asks the plugin which columns come out where these go in.

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use braid_wasm_host::componentize;
 use serde_json::Value;
 
+use super::subject::{Chosen, Code};
 use super::{inspect, read, sdk, subject, write};
 use crate::cli::Output;
 use crate::failure::Failure;
@@ -20,6 +21,13 @@ const FLAG_SEPARATOR: &str = "\u{1f}";
 /// Builds the plugin in a directory.
 pub fn build(directory: &Path, to: Option<&Path>, output: Output) -> Result<u8, Failure> {
     if !directory.join("Cargo.toml").is_file() {
+        if let Ok(Chosen { path, code: Code::Script(_), .. }) = subject::chosen(directory) {
+            return Err(Failure::Invalid(format!(
+                "error: {} is a script: nothing is built, `braid plugin test {}` tries it",
+                path.display(),
+                directory.display()
+            )));
+        }
         return Err(Failure::Environment(format!(
             "{} has no Cargo.toml: `braid plugin new NAME` writes a plugin to begin with",
             directory.display()
@@ -38,9 +46,13 @@ pub fn build(directory: &Path, to: Option<&Path>, output: Output) -> Result<u8, 
     let beside = module.file_name().map(|name| directory.join(name)).unwrap_or_else(|| directory.join("plugin.wasm"));
     let to = to.unwrap_or(&beside);
     write(to, &component)?;
-    let inspection =
-        braid_wasm_host::inspect(&inspect::stem(to), &component, subject::limits()?, subject::cache().as_deref())
-            .map_err(Failure::runtime)?;
+    let inspection = braid_wasm_host::inspect(
+        &inspect::stem(to),
+        &component,
+        subject::default_limits("component: plugin.wasm")?,
+        subject::cache().as_deref(),
+    )
+    .map_err(Failure::runtime)?;
     print!("{}", inspect::report(to, &inspection, None, output)?);
     if output == Output::Table {
         print!("\n{}", inspect::usage(to, &inspection));

@@ -21,8 +21,8 @@ pub struct Effort {
 
 /// Tries the laws of a plugin.
 pub fn check(plugin: &Path, given: &Given, effort: Effort, output: Output) -> Result<u8, Failure> {
-    let component = subject::component(plugin)?;
-    let fixtures = subject::fixtures(&component, given.fixtures.as_deref())?.map(|(_, fixtures)| fixtures);
+    let chosen = subject::chosen(plugin)?;
+    let fixtures = subject::fixtures(&chosen, given.fixtures.as_deref())?.map(|(_, fixtures)| fixtures);
     let Some(input) = subject::input(given, fixtures.as_ref())? else {
         return Err(Failure::Invalid(
             "error: what goes in? Say it with --input 'name: type, …', of a function with --arguments 'type, …', or in fixtures.yaml"
@@ -34,7 +34,7 @@ pub fn check(plugin: &Path, given: &Given, effort: Effort, output: Output) -> Re
         ([], Some(fixtures)) => fixtures.key.clone(),
         (keys, _) => keys.to_vec(),
     };
-    let mut tried = subject::subject(&component, &input, &keys, fixtures.as_ref())?;
+    let mut tried = subject::subject(&chosen, &input, &keys, fixtures.as_ref())?;
     let mut generator = Generator::new(&input);
     if let Subject::Keyed(keyed) = &tried {
         generator = generator.keys(keyed.keys().to_vec());
@@ -46,8 +46,8 @@ pub fn check(plugin: &Path, given: &Given, effort: Effort, output: Output) -> Re
     let settings = Settings { cases: effort.cases.max(1), seed, rows_max: effort.rows.max(1) };
     let verdicts = braid_laws::check(&mut tried, &generator, settings).map_err(Failure::runtime)?;
     match output {
-        Output::Json => println!("{}", json(&component.path, seed, &verdicts)?),
-        _ => print!("{}", text(&component.path, seed, &verdicts)),
+        Output::Json => println!("{}", json(&chosen.path, seed, &verdicts)?),
+        _ => print!("{}", text(&chosen.path, seed, &verdicts)),
     }
     Ok(u8::from(!verdicts.iter().all(holds)))
 }
@@ -99,7 +99,7 @@ fn json(path: &Path, seed: u64, verdicts: &[Verdict]) -> Result<String, Failure>
         json!({"law": law, "ok": counter.is_none() && *through > 0, "cases": cases, "rows": through, "counterExample": counter})
     });
     let text = serde_json::to_string_pretty(&json!({
-        "component": path.display().to_string(),
+        "plugin": path.display().to_string(),
         "seed": seed,
         "laws": laws.collect::<Vec<_>>(),
     }));

@@ -3,33 +3,80 @@
 use std::path::Path;
 
 use arrow::datatypes::Schema;
+use braid_spec::model::Language;
 use braid_wasm_host::{CONTRACTS, Inspection, grant, type_name};
 use serde_json::{Value, json};
 
-use super::{Given, subject};
+use super::subject::{Chosen, Code};
+use super::{Given, read, subject};
 use crate::cli::Output;
 use crate::failure::Failure;
 use crate::screen::grouped;
 
-/// Looks at a component.
+/// Looks at a component or a script.
 pub fn inspect(path: &Path, given: &Given, output: Output) -> Result<u8, Failure> {
-    let mut component = subject::component(path)?;
-    // How long compiling takes is said, so it is done.
-    let compiled = braid_wasm_host::inspect(&component.name, &component.bytes, subject::limits()?, None);
-    component.inspection = compiled.map_err(Failure::runtime)?;
-    let fixtures = given.fixtures.as_deref().map(|named| subject::fixtures(&component, Some(named))).transpose()?;
+    let chosen = subject::chosen(path)?;
+    let fixtures = given.fixtures.as_deref().map(|named| subject::fixtures(&chosen, Some(named))).transpose()?;
     let fixtures = fixtures.flatten().map(|(_, fixtures)| fixtures);
     let described = match subject::input(given, fixtures.as_ref())? {
         Some(input) => {
             let keys = fixtures.as_ref().map(|fixtures| fixtures.key.clone()).unwrap_or_default();
             let keys = if given.key.is_empty() { keys } else { given.key.clone() };
-            let tried = subject::subject(&component, &input, &keys, fixtures.as_ref())?;
+            let tried = subject::subject(&chosen, &input, &keys, fixtures.as_ref())?;
             Some((Schema::clone(tried.input()), Schema::clone(tried.output()), tried.remembers()))
         }
         None => None,
     };
-    print!("{}", report(&component.path, &component.inspection, described, output)?);
+    match &chosen.code {
+        Code::Component { bytes, .. } => {
+            // How long compiling takes is said, so it is done.
+            let compiled = braid_wasm_host::inspect(&chosen.name, bytes, subject::limits(&chosen.code)?, None)
+                .map_err(Failure::runtime)?;
+            print!("{}", report(&chosen.path, &compiled, described, output)?);
+        }
+        Code::Script(language) => print!("{}", of_script(&chosen, *language, described, output)?),
+    }
     Ok(0)
+}
+
+/// A script's report.
+fn of_script(
+    chosen: &Chosen,
+    language: Language,
+    described: Option<Described>,
+    output: Output,
+) -> Result<String, Failure> {
+    let (world, bytes) = (chosen.world.unwrap_or_default(), read(&chosen.path)?.len());
+    if output == Output::Json {
+        let text = serde_json::to_string_pretty(&json!({
+            "script": chosen.path.display().to_string(),
+            "language": language.name(),
+            "world": world,
+            "bytes": bytes,
+            "described": described.as_ref().map(described_json),
+        }));
+        return Ok(text.map_err(Failure::runtime)? + "\n");
+    }
+    let path = chosen.path.display();
+    let text = format!(
+        "script    {path}, in {}\nworld     {world}\nsize      {} bytes\n",
+        language.name(),
+        grouped(bytes as u64)
+    );
+    Ok(text + &described.as_ref().map(described_text).unwrap_or_default())
+}
+
+fn described_json((input, output, kept): &Described) -> Value {
+    let kept = kept.iter().map(|(name, kind, columns)| json!({"name": name, "kind": kind, "columns": fields(columns)}));
+    json!({"input": fields(input), "output": fields(output), "keeps": kept.collect::<Vec<_>>()})
+}
+
+fn described_text((input, output, kept): &Described) -> String {
+    let mut text = format!("takes     {}\ngives     {}\n", columns(input), columns(output));
+    for (name, kind, schema) in kept {
+        text.push_str(&format!("keeps     {name}: a {kind} of {}\n", columns(schema)));
+    }
+    text
 }
 
 /// What goes in, what comes out, and what is kept.
@@ -47,13 +94,6 @@ pub fn report(
     if output == Output::Json {
         let imports: Vec<Value> =
             inspection.imports.iter().map(|import| json!({"import": import, "grant": grant(import)})).collect();
-        let described = described.map(|(input, output, kept)| {
-            json!({
-                "input": fields(&input),
-                "output": fields(&output),
-                "keeps": kept.iter().map(|(name, kind, columns)| json!({"name": name, "kind": kind, "columns": fields(columns)})).collect::<Vec<_>>(),
-            })
-        });
         let text = serde_json::to_string_pretty(&json!({
             "component": path.display().to_string(),
             "world": inspection.world(),
@@ -63,7 +103,7 @@ pub fn report(
             "bytes": inspection.bytes,
             "sha256": inspection.digest,
             "compileMs": inspection.compiled_in.map(|time| time.as_millis() as u64),
-            "described": described,
+            "described": described.as_ref().map(described_json),
         }));
         return Ok(text.map_err(Failure::runtime)? + "\n");
     }
@@ -84,12 +124,7 @@ pub fn report(
             text.push_str(&format!("imports   {import}, {needs}\n"));
         }),
     }
-    if let Some((input, output, kept)) = described {
-        text.push_str(&format!("takes     {}\ngives     {}\n", columns(&input), columns(&output)));
-        for (name, kind, schema) in kept {
-            text.push_str(&format!("keeps     {name}: a {kind} of {}\n", columns(&schema)));
-        }
-    }
+    text.push_str(&described.as_ref().map(described_text).unwrap_or_default());
     Ok(text)
 }
 

@@ -37,6 +37,18 @@ pub enum World {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Language {
     Rust,
+    Js,
+    Python,
+}
+
+impl Language {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "Rust",
+            Self::Js => "JavaScript",
+            Self::Python => "Python",
+        }
+    }
 }
 
 impl fmt::Display for World {
@@ -95,14 +107,14 @@ pub enum Plugin {
     },
     /// Say what a component is, what it asks for, and what comes out of it.
     Inspect {
-        /// The component.
+        /// The component or script, or the directory where it is.
         component: PathBuf,
         #[command(flatten)]
         given: Given,
     },
     /// Run a plugin's fixtures, with their rows cut at every place.
     Test {
-        /// Its component, or the directory where that and `fixtures.yaml` are.
+        /// Its component or script, or the directory where that and `fixtures.yaml` are.
         #[arg(default_value = ".")]
         plugin: PathBuf,
         /// The fixtures; without this, `fixtures.yaml` beside the component.
@@ -111,7 +123,7 @@ pub enum Plugin {
     },
     /// Try the laws of a plugin's world on generated rows.
     Check {
-        /// Its component, or the directory where that and `fixtures.yaml` are.
+        /// Its component or script, or the directory where that and `fixtures.yaml` are.
         #[arg(default_value = ".")]
         plugin: PathBuf,
         #[command(flatten)]

@@ -7,38 +7,54 @@ use crate::failure::Failure;
 
 /// What a new plugin of a world begins with.
 struct Template {
-    source: &'static str,
+    sources: [&'static str; 3],
+    /// The same for every language.
     fixtures: &'static str,
     deployment: &'static str,
 }
 
-fn rust(world: World) -> Template {
+macro_rules! template {
+    ($world:literal, $deployment:literal) => {
+        Template {
+            sources: [
+                include_str!(concat!("templates/", $world, ".rs")),
+                include_str!(concat!("templates/", $world, ".js")),
+                include_str!(concat!("templates/", $world, ".py")),
+            ],
+            fixtures: include_str!(concat!("templates/", $world, ".yaml")),
+            deployment: $deployment,
+        }
+    };
+}
+
+fn template(world: World) -> Template {
     match world {
-        World::Transform => Template {
-            source: include_str!("templates/transform.rs"),
-            fixtures: include_str!("templates/transform.yaml"),
-            deployment: "streams:\n  totals: {from: orders, apply: [{{plugin}}]}",
-        },
-        World::Scalar => Template {
-            source: include_str!("templates/scalar.rs"),
-            fixtures: include_str!("templates/scalar.yaml"),
-            deployment: "views:\n  masked: {sql: \"SELECT {{plugin}}(card) AS card FROM payments\"}",
-        },
-        World::Aggregate => Template {
-            source: include_str!("templates/aggregate.rs"),
-            fixtures: include_str!("templates/aggregate.yaml"),
-            deployment: "views:\n  spreads: {sql: \"SELECT sensor, {{plugin}}(value) AS spread FROM readings GROUP BY sensor\"}",
-        },
-        World::Stateful => Template {
-            source: include_str!("templates/stateful.rs"),
-            fixtures: include_str!("templates/stateful.yaml"),
-            deployment: "streams:\n  spending:\n    from: orders\n    transform_with_state: {plugin: {{plugin}}, key: customer, time_mode: none}",
-        },
-        World::Sink => Template {
-            source: include_str!("templates/sink.rs"),
-            fixtures: include_str!("templates/sink.yaml"),
-            deployment: "sinks:\n  told: {from: counts, output_mode: update, plugin: {{plugin}}, options: {url: \"https://api.example.com/rows\"}}",
-        },
+        World::Transform => template!("transform", "streams:\n  totals: {from: orders, apply: [{{plugin}}]}"),
+        World::Scalar => {
+            template!("scalar", "views:\n  masked: {sql: \"SELECT {{plugin}}(card) AS card FROM payments\"}")
+        }
+        World::Aggregate => template!(
+            "aggregate",
+            "views:\n  spreads: {sql: \"SELECT sensor, {{plugin}}(value) AS spread FROM readings GROUP BY sensor\"}"
+        ),
+        World::Stateful => template!(
+            "stateful",
+            "streams:\n  spending:\n    from: orders\n    transform_with_state: {plugin: {{plugin}}, key: customer, time_mode: none}"
+        ),
+        World::Sink => template!(
+            "sink",
+            "sinks:\n  told: {from: counts, output_mode: update, plugin: {{plugin}}, options: {url: \"https://api.example.com/rows\"}}"
+        ),
+    }
+}
+
+impl Template {
+    fn source(&self, language: Language) -> &'static str {
+        self.sources[match language {
+            Language::Rust => 0,
+            Language::Js => 1,
+            Language::Python => 2,
+        }]
     }
 }
 
@@ -46,21 +62,46 @@ const ABOUT_RUST: &str = "`src/lib.rs` is the plugin and `fixtures.yaml` what it
 the contracts (`sdk/wire`) and what a plugin is written with (`sdk/guest`). Nothing else of Braid is needed to build it.
 `cargo test` runs the same code natively.";
 
+const ABOUT_SCRIPT: &str = "`{{file}}` is the plugin, and nothing is built; `fixtures.yaml` is what it must do. It runs in an interpreter that is
+made once on a machine, and named in the message where it is not there.";
+
 /// Writes the directory.
 pub fn new(name: &str, language: Language, world: World, to: Option<PathBuf>) -> Result<u8, Failure> {
     check_name(name)?;
     let to = to.unwrap_or_else(|| PathBuf::from(name));
     check_place(&to)?;
-    let Language::Rust = language;
-    let template = rust(world);
-    sdk::write(&to, name)?;
-    sdk::put(&to.join("src/lib.rs"), template.source)?;
+    let template = template(world);
+    let file = file(name, language);
+    if language == Language::Rust {
+        sdk::write(&to, name)?;
+        sdk::put(&to.join(".gitignore"), "/target\n")?;
+    }
+    sdk::put(&to.join(file), template.source(language))?;
     sdk::put(&to.join("fixtures.yaml"), template.fixtures)?;
-    sdk::put(&to.join(".gitignore"), "/target\n")?;
-    sdk::put(&to.join("README.md"), &readme(name, world, &template))?;
+    sdk::put(&to.join("README.md"), &readme(name, language, world, &template))?;
     println!("{} is a plugin of the world {world}. What comes next:", to.display());
-    println!("  braid plugin build {0}\n  braid plugin test {0}\n  braid plugin check {0}", to.display());
+    commands(language).iter().for_each(|(command, _)| println!("  braid plugin {command} {}", to.display()));
     Ok(0)
+}
+
+/// Its source.
+fn file(name: &str, language: Language) -> String {
+    match language {
+        Language::Rust => "src/lib.rs".to_owned(),
+        Language::Js => format!("{}.js", stem(name)),
+        Language::Python => format!("{}.py", stem(name)),
+    }
+}
+
+/// What is done with it, and to what end.
+fn commands(language: Language) -> &'static [(&'static str, &'static str)] {
+    let all = &[
+        ("build", "makes {{plugin}}.wasm"),
+        ("test", "runs fixtures.yaml"),
+        ("check", "tries the laws of its world on generated rows"),
+        ("inspect", "says what it is"),
+    ];
+    if language == Language::Rust { all } else { &all[1..] }
 }
 
 /// The stem of its component: a crate's name without what an identifier cannot have.
@@ -68,22 +109,27 @@ pub fn stem(name: &str) -> String {
     name.replace('-', "_")
 }
 
-fn readme(name: &str, world: World, template: &Template) -> String {
+fn readme(name: &str, language: Language, world: World, template: &Template) -> String {
     let plugin = stem(name);
     let grants = match world {
         World::Sink => ", grants: {http: [\"https://api.example.com\"]}",
         _ => "",
     };
-    let deployment =
-        format!("plugins:\n  {plugin}: {{component: {name}/{plugin}.wasm{grants}}}\n{}", template.deployment);
-    let commands = "braid plugin build      # makes {{plugin}}.wasm\nbraid plugin test       # runs fixtures.yaml\n\
-                    braid plugin check      # tries the laws of its world on generated rows\nbraid plugin inspect {{plugin}}.wasm";
+    let (file, about) = (file(name, language), if language == Language::Rust { ABOUT_RUST } else { ABOUT_SCRIPT });
+    let code = match language {
+        Language::Rust => format!("component: {name}/{plugin}.wasm"),
+        Language::Js | Language::Python => format!("script: {name}/{file}"),
+    };
+    let deployment = format!("plugins:\n  {plugin}: {{{code}{grants}}}\n{}", template.deployment);
+    let commands = commands(language).iter().filter(|(command, _)| world != World::Sink || *command != "check");
+    let commands = commands.map(|(command, end)| format!("{:<24}# {end}", format!("braid plugin {command}")));
     include_str!("templates/README.md")
         .replace("{{deployment}}", &deployment)
-        .replace("{{commands}}", commands)
-        .replace("{{about}}", ABOUT_RUST)
-        .replace("{{language}}", "Rust")
+        .replace("{{commands}}", &commands.collect::<Vec<_>>().join("\n"))
+        .replace("{{about}}", about)
+        .replace("{{language}}", language.name())
         .replace("{{world}}", &world.to_string())
+        .replace("{{file}}", &file)
         .replace("{{plugin}}", &plugin)
         .replace("{{name}}", name)
 }

@@ -12,7 +12,7 @@ use braid_spec::model::Grants;
 use braid_wasm_host::{HTTP, SinkPlugin};
 use serde_json::Value;
 
-use super::subject::{self, Component};
+use super::subject::{self, Chosen, Code};
 use crate::failure::Failure;
 
 /// What fixtures call the service.
@@ -44,13 +44,16 @@ struct Service {
 }
 
 /// Runs a sink's fixtures.
-pub fn test(component: &Component, fixtures: &Fixtures) -> Result<Vec<Tested>, Failure> {
+pub fn test(chosen: &Chosen, fixtures: &Fixtures) -> Result<Vec<Tested>, Failure> {
     let service = Service::start().map_err(Failure::environment)?;
     let origin = format!("http://{}", service.address);
-    let asks = component.inspection.imports.iter().any(|import| import == HTTP);
+    let asks = match &chosen.code {
+        Code::Component { inspection, .. } => inspection.imports.iter().any(|import| import == HTTP),
+        Code::Script(_) => true,
+    };
     let http = if asks { vec![origin.clone()] } else { Vec::new() };
-    let grants = Grants { http, ..subject::grants(component, Some(fixtures)) };
-    let plugin = subject::load(component, &grants)?;
+    let grants = Grants { http, ..subject::grants(chosen, Some(fixtures)) };
+    let plugin = subject::load(chosen, &grants)?;
     let options = fixtures.options.iter().map(|(key, value)| (key.clone(), value.replace(SERVICE, &origin))).collect();
     let sink = plugin.sink(NAME, &options, &fixtures.input, fixtures.output_mode).map_err(Failure::runtime)?;
     let tested = fixtures.fixtures.iter().map(|fixture| {

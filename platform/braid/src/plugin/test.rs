@@ -11,17 +11,17 @@ use crate::failure::Failure;
 
 /// Runs a plugin's fixtures.
 pub fn test(plugin: &Path, named: Option<&Path>, output: Output) -> Result<u8, Failure> {
-    let component = subject::component(plugin)?;
-    let Some((path, fixtures)) = subject::fixtures(&component, named)? else {
+    let chosen = subject::chosen(plugin)?;
+    let Some((path, fixtures)) = subject::fixtures(&chosen, named)? else {
         return Err(Failure::Environment(format!(
             "there is no fixtures.yaml beside {}: name one with --fixtures",
-            component.path.display()
+            chosen.path.display()
         )));
     };
-    let tested = match component.inspection.world() {
-        Some("sink") => service::test(&component, &fixtures)?,
+    let tested = match chosen.world {
+        Some("sink") => service::test(&chosen, &fixtures)?,
         _ => braid_laws::test(
-            &mut subject::subject(&component, &fixtures.input, &fixtures.key, Some(&fixtures))?,
+            &mut subject::subject(&chosen, &fixtures.input, &fixtures.key, Some(&fixtures))?,
             &fixtures,
         ),
     };
@@ -30,7 +30,7 @@ pub fn test(plugin: &Path, named: Option<&Path>, output: Output) -> Result<u8, F
     }
     let failed = tested.iter().filter(|tested| matches!(tested.ended, Ended::Failed { .. })).count();
     match output {
-        Output::Json => println!("{}", json(&component.path, &path, &tested)?),
+        Output::Json => println!("{}", json(&chosen.path, &path, &tested)?),
         _ => print!("{}", text(&tested, failed)),
     }
     Ok(u8::from(failed > 0))
@@ -57,7 +57,7 @@ fn json(component: &Path, path: &Path, tested: &[Tested]) -> Result<String, Fail
         Ended::Failed { why } => json!({"name": name, "ok": false, "why": why}),
     });
     let text = serde_json::to_string_pretty(&json!({
-        "component": component.display().to_string(),
+        "plugin": component.display().to_string(),
         "file": path.display().to_string(),
         "fixtures": fixtures.collect::<Vec<_>>(),
     }));
