@@ -351,3 +351,43 @@ fn what_a_plugin_imports_is_said_with_its_grant_and_is_there_when_it_is_tried() 
     assert_eq!(plugin(here, &["test", "region"]).ok("test"), "ok      x\n1 passed, 0 failed\n");
     plugin(here, &["check", "region", "--cases", "20"]).ok("check");
 }
+
+/// A new script of each world does what the same in Rust does: the fixtures are the same.
+fn scripts(language: &str) {
+    crate::scripts::interpreters();
+    for (world, laws) in [("transform", 3), ("scalar", 3), ("aggregate", 10), ("stateful", 3), ("sink", 0)] {
+        let home = home();
+        let here = home.path();
+        plugin(here, &["new", "my-plugin", "--lang", language, "--world", world]).ok("new");
+        let tested = plugin(here, &["test", "my-plugin"]).ok(world);
+        assert!(tested.contains(", 0 failed"), "{tested}");
+        if laws > 0 {
+            let checked = plugin(here, &["check", "my-plugin", "--cases", "10", "--seed", "1"]).ok(world);
+            assert_eq!(checked.matches("ok      ").count(), laws, "{checked}");
+        }
+        let seen = plugin(here, &["inspect", "my-plugin", "--output", "json"]).ok(world);
+        let seen: Value = serde_json::from_str(&seen).expect("JSON");
+        assert_eq!(seen["world"], world);
+    }
+}
+
+#[test]
+fn new_plugins_in_javascript_meet_the_fixtures_of_those_in_rust() {
+    scripts("js");
+}
+
+#[test]
+fn new_plugins_in_python_meet_the_fixtures_of_those_in_rust() {
+    scripts("python");
+}
+
+#[test]
+fn a_script_that_remembers_rows_is_refused_and_is_not_built() {
+    crate::scripts::interpreters();
+    let home = home();
+    let script = "let rows = 0;\nexport const output = {id: \"long\", n: \"int\"};\nexport const map = ({id}) => ({id, n: ++rows});\n";
+    std::fs::write(home.path().join("wrong.js"), script).expect("a fresh file");
+    let checked = plugin(home.path(), &["check", "wrong.js", "--input", "id: long", "--seed", "1", "--cases", "20"]);
+    refused(&checked, 1, &["BROKEN  the same bytes again, from a used instance", "| 0  | 1 |", "| 0  | 2 |"]);
+    refused(&plugin(home.path(), &["build", "."]), 2, &["wrong.js is a script: nothing is built"]);
+}
