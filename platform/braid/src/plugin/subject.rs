@@ -11,6 +11,7 @@ use braid_wasm_host::{CLOCK, FunctionPlugin, Inspection, LOG, Plugin, RANDOM};
 
 use super::{Given, inspect, read};
 use crate::failure::Failure;
+use crate::prepare::wasm_home;
 
 /// The file of fixtures beside a component.
 const FIXTURES: &str = "fixtures.yaml";
@@ -32,13 +33,7 @@ pub enum Code {
 
 /// Where compiled code is kept, so that the second command is quick.
 pub fn cache() -> Option<PathBuf> {
-    crate::prepare::compiled_code()
-}
-
-/// Braid's directory for WebAssembly: interpreters, and compiled code.
-fn home() -> PathBuf {
-    let cache = cache();
-    cache.as_deref().and_then(Path::parent).map_or_else(std::env::temp_dir, Path::to_owned)
+    Some(wasm_home()?.join("compiled"))
 }
 
 /// What it asks for, of what needs nobody else; values are those that the fixtures have.
@@ -146,7 +141,9 @@ pub fn load(chosen: &Chosen, grants: &Grants) -> Result<Plugin, Failure> {
     let (name, limits) = (&chosen.name, limits(&chosen.code)?);
     let loaded = match &chosen.code {
         Code::Component { bytes, .. } => Plugin::from_bytes(name, bytes, limits, grants, cache().as_deref()),
-        Code::Script(language) => Plugin::load_script(name, &chosen.path, *language, limits, grants, &home()),
+        Code::Script(language) => {
+            Plugin::load_script(name, &chosen.path, *language, limits, grants, &wasm_home().unwrap_or_default())
+        }
     };
     loaded.map_err(Failure::runtime)
 }
