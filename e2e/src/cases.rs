@@ -39,6 +39,10 @@ include!(concat!(env!("OUT_DIR"), "/cases.rs"));
 
 fn check(name: &str, mode: Mode) {
     let case = Path::new("e2e/cases").join(name);
+    let text = std::fs::read_to_string(root().join(&case).join("deployment.yaml")).expect("a readable file");
+    if text.contains("{script: ") {
+        crate::scripts::interpreters();
+    }
     if mode == Mode::Validate {
         return refused(&case);
     }

@@ -58,6 +58,8 @@ mod plugin_grants;
 #[cfg(test)]
 mod plugin_sinks;
 #[cfg(test)]
+mod plugin_tools;
+#[cfg(test)]
 mod prefixes;
 #[cfg(test)]
 mod quickstart;
@@ -67,6 +69,8 @@ mod quijote;
 mod restarts;
 #[cfg(test)]
 mod retail;
+#[cfg(test)]
+mod scripts;
 #[cfg(test)]
 mod source_tests;
 #[cfg(test)]

@@ -23,6 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("braid-storage", &["braid-kernel", "braid-spec"]),
     ("braid-connect", &["braid-kernel", "braid-spec"]),
     ("braid-wasm-host", &["braid-kernel", "braid-spec", "braid-wire"]),
+    ("braid-laws", &["braid-kernel", "braid-spec", "braid-wasm-host"]),
     ("braid-serve", &["braid-kernel", "braid-spec", "braid-engine"]),
     ("braid", &["*"]),
     ("braid-e2e", &["*"]),

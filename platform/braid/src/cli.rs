@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::plugin::Plugin;
+
 /// The Lambda and the Kappa architecture from one YAML file.
 #[derive(Debug, Parser)]
 #[command(name = "braid", version, propagate_version = true)]
@@ -101,7 +103,7 @@ pub enum Command {
     /// List the places where a test can kill the process.
     #[command(hide = true)]
     Failpoints,
-    /// Build and inspect plugins.
+    /// Write, build, try and inspect plugins.
     #[command(subcommand)]
     Plugin(Plugin),
 }
@@ -214,18 +216,6 @@ pub enum StopMode {
     Drain,
     /// The epoch under way is left; the next start runs it again.
     Now,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Plugin {
-    /// Make a component of a core module that was built for wasm32-unknown-unknown.
-    Componentize {
-        /// The core module.
-        module: PathBuf,
-        /// Where the component goes.
-        #[arg(short, long)]
-        to: PathBuf,
-    },
 }
 
 /// What operators remember.

@@ -9,6 +9,7 @@ mod job;
 mod layers;
 mod outlet;
 mod pipeline;
+mod plugin;
 mod position;
 mod prepare;
 mod queries;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, Dlq, Plugin};
+use crate::cli::{Cli, Command, Dlq};
 use crate::failure::Failure;
 use crate::prepare::prepare;
 use crate::up::{End, Signal};
@@ -125,10 +126,9 @@ async fn command(cli: Cli) -> Result<u8, Failure> {
                 println!("{point}");
             }
         }
-        Command::Plugin(Plugin::Componentize { module, to }) => {
-            let core = std::fs::read(&module).map_err(|error| Failure::Environment(format!("{module:?}: {error}")))?;
-            let component = braid_wasm_host::componentize(&core).map_err(Failure::runtime)?;
-            std::fs::write(&to, component).map_err(|error| Failure::Environment(format!("{to:?}: {error}")))?;
+        Command::Plugin(action) => {
+            let done = tokio::task::spawn_blocking(move || plugin::run(action, output)).await;
+            return done.map_err(Failure::runtime)?;
         }
     }
     Ok(0)

@@ -1,7 +1,7 @@
 //! From a file's path to a deployment that can run: its YAML, its plugins and its queries, with every mistake found.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -10,7 +10,7 @@ use braid_engine::{
     TimeMode, TransformWithState,
 };
 use braid_kernel::keyed::KeyedCode;
-use braid_spec::model::{self, Delivery, Deployment, OnPluginError, SinkKind, TextFiles};
+use braid_spec::model::{self, Delivery, Deployment, OnPluginError, PluginCode, SinkKind, TextFiles};
 use braid_spec::{Diagnostics, LoadOptions, SourceMap};
 use braid_wasm_host::{FunctionPlugin, Plugin, PluginError, SinkPlugin};
 
@@ -108,18 +108,28 @@ pub fn output_mode(mode: model::OutputMode) -> OutputMode {
     }
 }
 
-/// Where compiled plugins are kept, for the next start: `${BRAID_CACHE:-~/.cache/braid}/wasm/compiled`.
-fn compiled_code() -> Option<PathBuf> {
+/// Braid's directory for WebAssembly, with interpreters and compiled code: `${BRAID_CACHE:-~/.cache/braid}/wasm`.
+pub fn wasm_home() -> Option<PathBuf> {
     let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = given("BRAID_CACHE").or_else(|| Some(given("HOME")?.join(".cache/braid")))?;
-    std::path::absolute(cache.join("wasm/compiled")).ok()
+    std::path::absolute(cache.join("wasm")).ok()
 }
 
 fn load_plugins(deployment: &Deployment, map: &SourceMap, mistakes: &mut Diagnostics) -> BTreeMap<String, Plugin> {
     let mut plugins = BTreeMap::new();
-    let cache = compiled_code();
+    let home = wasm_home();
     for (name, plugin) in &deployment.plugins {
-        match Plugin::load(name, &plugin.component, plugin.limits, &plugin.grants, cache.as_deref()) {
+        let (key, loaded) = match &plugin.code {
+            PluginCode::Component(file) => {
+                let cache = home.as_ref().map(|home| home.join("compiled"));
+                ("component", Plugin::load(name, file, plugin.limits, &plugin.grants, cache.as_deref()))
+            }
+            PluginCode::Script { file, language } => {
+                let home = home.as_deref().unwrap_or(Path::new(""));
+                ("script", Plugin::load_script(name, file, *language, plugin.limits, &plugin.grants, home))
+            }
+        };
+        match loaded {
             Ok(loaded) => {
                 plugins.insert(name.clone(), loaded);
             }
@@ -128,7 +138,7 @@ fn load_plugins(deployment: &Deployment, map: &SourceMap, mistakes: &mut Diagnos
                     PluginError::NeedlessGrant { .. } | PluginError::NeedlessGrantOf { .. } => "grants",
                     PluginError::History { .. } if map.has(&format!("plugins.{name}.grants")) => "grants",
                     PluginError::CompileTime { .. } if map.has(&format!("plugins.{name}.limits")) => "limits",
-                    _ => "component",
+                    _ => key,
                 };
                 let path = format!("plugins.{name}.{key}");
                 mistakes.list.push(map.diagnostic(&path, None, error.to_string(), None));

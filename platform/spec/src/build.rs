@@ -12,8 +12,8 @@ use crate::build_format::Home;
 use crate::diagnostics::Diagnostic;
 use crate::keys::SOURCE_KINDS;
 use crate::model::{
-    Backpressure, Delivery, Format, Grants, HttpLimits, OnBadRecord, OnPluginError, OutputMode, Plugin, PluginLimits,
-    Restart, Sink, SinkKind, Source, SourceKind, StateBounds, StaticTable, TextFiles, Trigger, Watermark,
+    Backpressure, Delivery, Format, Grants, OnBadRecord, OnPluginError, OutputMode, Plugin, Restart, Sink, SinkKind,
+    Source, SourceKind, StateBounds, StaticTable, TextFiles, Trigger, Watermark,
 };
 use crate::source_map::SourceMap;
 use crate::suggest::did_you_mean;
@@ -243,36 +243,11 @@ impl Builder<'_> {
     }
 
     pub(crate) fn plugin(&mut self, fields: &Fields) -> Plugin {
-        let component = fields.text("component");
-        let beside = self.folder.join(&component);
-        let resolved = if beside.is_file() { beside } else { self.working.join(&component) };
-        if self.check_files && fields.text_maybe("component").is_some() && !resolved.is_file() {
-            let path = fields.path_of("component");
-            let message = "there is no such file, neither beside the deployment file nor in the working directory";
-            let hint = "build the plugin first: `plugins/build` for those of this repository; for your own, \
-                        `cargo build --release --target wasm32-unknown-unknown`, then `braid plugin componentize`";
-            self.wrong(&path, message, None, Some(hint.to_owned()));
-        }
+        let code = self.plugin_code(fields);
         let limits = fields.fields("limits").cloned().unwrap_or_default();
         Plugin {
-            component: resolved,
-            limits: PluginLimits {
-                memory_bytes: limits.whole("memory"),
-                time: limits.duration("time"),
-                output_bytes: limits.whole("output"),
-                stack_bytes: limits.whole("stack"),
-                table_elements: limits.whole("table"),
-                log_bytes: limits.whole("log"),
-                module_bytes: limits.whole("module"),
-                compile_time: limits.duration("compile_time"),
-                http: HttpLimits {
-                    requests: limits.whole("http_requests"),
-                    time: limits.duration("http_time"),
-                    wait: limits.duration("http_wait"),
-                    request_bytes: limits.whole("http_request"),
-                    response_bytes: limits.whole("http_response"),
-                },
-            },
+            limits: self.plugin_limits(&fields.path_of("limits"), &limits, &code),
+            code,
             grants: self.grants(fields),
             on_error: match fields.text("on_error").as_str() {
                 "fail" => OnPluginError::Fail,

@@ -122,7 +122,7 @@ fn decimal(inner: &str) -> Option<DataType> {
 }
 
 /// The parts between the commas that are not inside brackets.
-fn split(inner: &str) -> Vec<&str> {
+pub(crate) fn split(inner: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut depth = 0_usize;
     let mut start = 0;

@@ -419,10 +419,19 @@ static TABLE: Keys = keys(
 static FILE: Keys =
     keys("a file", &[key("path", Text, Must, "A file, a directory or a glob: a local path or an object store URL.")]);
 
-static PLUGIN: Keys = keys(
-    "a plugin",
-    &[
-        key("component", Text, Must, "The component's file, relative to this one or to the working directory."),
+static PLUGIN: Keys = Keys {
+    what: "a plugin",
+    one_of: &["component", "script"],
+    choice: "code",
+    dotted: false,
+    keys: &[
+        key("component", Text, Optional, "A component's file, relative to this one or to the working directory."),
+        key(
+            "script",
+            Text,
+            Optional,
+            "A script in JavaScript (`.js`) or Python (`.py`), found likewise; nothing is built.",
+        ),
         key("limits", Group(&LIMITS), Optional, "What it may use up."),
         key("grants", Group(&GRANTS), Optional, "What it may have beside its rows; nothing if it is not given."),
         key(
@@ -432,18 +441,28 @@ static PLUGIN: Keys = keys(
             "What happens to a record on which it fails: the query stops, it is counted, or it is kept in `dead_letters`.",
         ),
     ],
-);
+};
 
 static LIMITS: Keys = keys(
     "a plugin's limits",
     &[
-        key("memory", SOME_BYTES, Default("64MiB"), "Memory."),
-        key("time", SOME_TIME, Default("100ms"), "Processor time for one batch."),
+        key(
+            "memory",
+            SOME_BYTES,
+            Default("64MiB"),
+            "Memory. 128MiB for a script in JavaScript, 256MiB for one in Python.",
+        ),
+        key(
+            "time",
+            SOME_TIME,
+            Default("100ms"),
+            "Processor time for one batch. 500ms for a script, for each 1,024 rows.",
+        ),
         key("output", SOME_BYTES, Default("64MiB"), "Bytes it may return for one batch."),
-        key("stack", SOME_BYTES, Default("512KiB"), "Stack."),
+        key("stack", SOME_BYTES, Default("512KiB"), "Stack. 1MiB for a script."),
         key("table", WHOLE, Default("100000"), "Elements of a table: functions that can be called by their number."),
         key("log", SOME_BYTES, Default("64KiB"), "Lines of its log in one batch, where `grants` allow some."),
-        key("module", SOME_BYTES, Default("8MiB"), "The size of its file."),
+        key("module", SOME_BYTES, Default("8MiB"), "The size of its file. 1MiB for a script."),
         key("compile_time", SOME_TIME, Default("2m"), "Time for compiling it."),
         key("http_requests", WHOLE, Default("1000"), "Requests in one epoch, where `grants` allow some."),
         key("http_time", SOME_TIME, Default("10s"), "Time for one request, with its answer."),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
@@ -317,14 +317,67 @@ pub struct StaticTable {
 /// The user's code.
 #[derive(Debug, Clone)]
 pub struct Plugin {
-    /// The component's file, resolved against the deployment file's folder or the working directory.
-    pub component: PathBuf,
+    /// Where it is.
+    pub code: PluginCode,
     /// What it may use up.
     pub limits: PluginLimits,
     /// What it may reach.
     pub grants: Grants,
     /// What happens to a record on which it fails.
     pub on_error: OnPluginError,
+}
+
+/// Where a plugin's code is. Files are resolved against the deployment file's folder or the working directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginCode {
+    /// A component.
+    Component(PathBuf),
+    /// A text that an interpreter reads.
+    Script { file: PathBuf, language: Language },
+}
+
+/// A language that has an interpreter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// `.js`
+    JavaScript,
+    /// `.py`
+    Python,
+}
+
+impl Language {
+    /// Every language.
+    pub const ALL: [Self; 2] = [Self::JavaScript, Self::Python];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::JavaScript => "JavaScript",
+            Self::Python => "Python",
+        }
+    }
+
+    /// What `plugins/build --interpreter` calls it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::JavaScript => "js",
+            Self::Python => "python",
+        }
+    }
+
+    /// How the names of its files end.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::JavaScript => "js",
+            Self::Python => "py",
+        }
+    }
+
+    /// The language of a file.
+    pub fn of(file: &Path) -> Option<Self> {
+        let extension = file.extension()?.to_str()?;
+        Self::ALL.into_iter().find(|language| language.extension() == extension)
+    }
 }
 
 /// What a plugin may use up.

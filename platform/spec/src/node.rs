@@ -89,7 +89,7 @@ pub(crate) fn parse(text: &str) -> Result<Node, Unreadable> {
     Ok(raw.placed(text))
 }
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     serde_yaml::options! {
         budget: serde_yaml::budget! {
             max_depth: DEPTH_MAX,

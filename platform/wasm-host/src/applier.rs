@@ -35,7 +35,7 @@ pub struct Applier {
     input: SchemaRef,
     types: Vec<Type>,
     output: SchemaRef,
-    /// Kept from batch to batch, thrown away with the first failure.
+    /// Kept from batch to batch, thrown away with the first failure that it does not survive.
     guest: Option<Guest>,
 }
 
@@ -49,9 +49,19 @@ impl Applier {
         &self.plugin
     }
 
+    /// The schema of what goes in.
+    pub fn input_schema(&self) -> &SchemaRef {
+        &self.input
+    }
+
     /// The schema of what comes out.
     pub fn output_schema(&self) -> &SchemaRef {
         &self.output
+    }
+
+    /// Throws the instance away: what comes next has a fresh one.
+    pub fn renew(&mut self) {
+        self.guest = None;
     }
 
     /// Applies the plugin. Whatever it does, the rows are in the output or in `failed`; an error means that the batch is
@@ -69,8 +79,11 @@ impl Applier {
                 }
                 Ok(None) => Tried::TooLarge,
                 Err(failure) => {
-                    self.guest = None;
-                    Tried::Failed(failure.in_worn(worn))
+                    let survives = plugin.mould().survives(&failure);
+                    if !survives {
+                        self.guest = None;
+                    }
+                    Tried::Failed(failure.in_worn(worn && !survives))
                 }
             })
         })?;
@@ -114,9 +127,10 @@ impl Applier {
     }
 }
 
-/// The number of rows, if an input of so many bytes leaves the plugin room to work, or is of one row.
+/// The number of rows, if they are not too many, and an input of so many bytes leaves the plugin room to work; or of one row.
 pub(crate) fn fits(rows: usize, bytes: usize, mould: &Mould) -> Option<u32> {
-    if bytes as u64 > mould.limits.memory_bytes / INPUT_MEMORY_DIVISOR && rows > 1 {
+    let is_large = bytes as u64 > mould.limits.memory_bytes / INPUT_MEMORY_DIVISOR;
+    if (is_large || rows > mould.rows_max) && rows > 1 {
         return None;
     }
     u32::try_from(rows).ok()

@@ -33,7 +33,7 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Compiles, or takes what was compiled before out of `cache`, a directory that only Braid writes to.
+/// Compiles bytes of this digest, or takes what was compiled before out of `cache`, a directory that only Braid writes to.
 pub(crate) fn compile(
     engine: &Engine,
     plugin: &str,

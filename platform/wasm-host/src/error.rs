@@ -26,6 +26,15 @@ pub enum PluginError {
     /// Compiling took too long.
     #[error("plugin `{plugin}` was not compiled within its limit of {time_max:?} (`compile_time`)")]
     CompileTime { plugin: String, time_max: Duration },
+    /// A script that is none: it does not parse, or its top level fails.
+    #[error("plugin `{plugin}`: {reason}")]
+    Script { plugin: String, reason: String },
+    /// What runs scripts of a language was not built on this machine.
+    #[error(
+        "plugin `{plugin}` is written in {language}, whose interpreter is not there: cannot read {path}: {reason}; \
+         `plugins/build --interpreter {word}` makes it"
+    )]
+    Interpreter { plugin: String, language: &'static str, path: String, reason: String, word: &'static str },
     /// It wants something from outside.
     #[error(
         "plugin `{plugin}` imports `{import}`, which cannot be granted: what can be is `{LOG}`, `{ENV}`, and for sinks \

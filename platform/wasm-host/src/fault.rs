@@ -46,6 +46,9 @@ pub(crate) fn failure(
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         match trap {
             Trap::StackOverflow => format!("used more than its {} bytes of stack (`stack`)", limits.stack_bytes),
+            Trap::UnreachableCodeReached if store.data().is_script() => {
+                "reached for what no plugin has: a clock, randomness, files, a terminal".into()
+            }
             Trap::UnreachableCodeReached => match dump.and_then(|dump| said(dump, store)) {
                 Some(said) => format!("panicked: {said}"),
                 None => "panicked, or reached what it held for unreachable".into(),
@@ -62,7 +65,9 @@ pub(crate) fn failure(
             (false, _) => cause,
         }
     };
-    let names = frames.iter().filter_map(|frame| frame.func_name());
+    // What an interpreter's own functions are called says nothing to who wrote a script.
+    let is_script = store.data().is_script();
+    let names = frames.iter().filter_map(|frame| frame.func_name()).filter(|_| !is_script);
     let reason = match places(names) {
         Some(places) => format!("{function}: {what} (in {places})"),
         None => format!("{function}: {what}"),

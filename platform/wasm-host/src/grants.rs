@@ -41,7 +41,7 @@ impl Grant {
     }
 
     /// What is to be written there.
-    fn yaml(self) -> &'static str {
+    pub(crate) fn yaml(self) -> &'static str {
         match self {
             Self::Http => "http: [\"https://api.example.com\"]",
             Self::Log => "log: true",

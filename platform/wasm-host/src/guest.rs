@@ -12,6 +12,7 @@ use crate::fault::{failure, shortened};
 use crate::host::Host;
 use crate::http::{Outside, Request, Response, Session};
 use crate::limits::{HANDLES_MAX, Limiter, Ticker, thread_time};
+use crate::script::{Kind, Script};
 
 /// A guest runs on the stack of the thread that called it; threads have two MiB, and the host needs some of it.
 pub const STACK_BYTES_MAX: u64 = 1024 * 1024;
@@ -24,6 +25,8 @@ pub(crate) struct Data {
     /// The thread's processor time at which the guest is stopped.
     deadline: Duration,
     timed_out: bool,
+    /// It is an interpreter: what its own functions are called says nothing to who wrote the script.
+    is_script: bool,
     /// Where it may reach something.
     session: Option<Session>,
     host: Arc<Host>,
@@ -33,6 +36,11 @@ impl Data {
     /// What it was granted.
     pub(crate) fn host(&self) -> &Arc<Host> {
         &self.host
+    }
+
+    /// Whether it is an interpreter.
+    pub(crate) fn is_script(&self) -> bool {
+        self.is_script
     }
 
     /// Whether it was stopped.
@@ -70,6 +78,17 @@ pub(crate) struct Mould {
     pub(crate) outside: Option<Arc<Outside>>,
     pub(crate) host: Arc<Host>,
     pub(crate) ticker: Ticker,
+    /// Where the component is an interpreter: what it is given.
+    pub(crate) script: Option<Script>,
+    /// The most rows of one call.
+    pub(crate) rows_max: usize,
+}
+
+impl Mould {
+    /// Whether an instance is of use after a failure: what a script throws leaves its interpreter whole.
+    pub(crate) fn survives(&self, failure: &Failure) -> bool {
+        self.script.is_some() && !failure.broke
+    }
 }
 
 /// What a plugin is for.
@@ -168,6 +187,7 @@ impl Failure {
 pub(crate) struct Guest {
     store: Store<Data>,
     functions: Vec<Func>,
+    kind: Option<Kind>,
 }
 
 impl Guest {
@@ -177,6 +197,7 @@ impl Guest {
             limiter: Limiter::new(mould.limits),
             deadline: began + mould.limits.time,
             timed_out: false,
+            is_script: mould.script.is_some(),
             session: mould.outside.clone().map(Session::new),
             host: Arc::clone(&mould.host),
         };
@@ -188,19 +209,31 @@ impl Guest {
         store.set_hostcall_fuel(usize::try_from(mould.limits.output_bytes).unwrap_or(usize::MAX));
         let started = {
             let _ticking = mould.ticker.tick();
-            mould.pre.instantiate(&mut store)
+            mould.pre.instantiate(&mut store).and_then(|instance| {
+                let loaded = mould.script.as_ref().map(|script| script.load(&mut store, &instance)).transpose()?;
+                Ok((instance, loaded.transpose()))
+            })
         };
-        let found = started.and_then(|instance| {
+        let found = started.and_then(|(instance, loaded)| {
             let functions = mould.functions.iter().zip(mould.world.functions()).map(|(index, name)| {
                 let found = instance.get_func(&mut store, *index);
                 found.ok_or_else(|| wasmtime::Error::msg(format!("`{name}` is no function")))
             });
-            functions.collect::<Result<Vec<_>, _>>()
+            Ok((functions.collect::<Result<Vec<_>, _>>()?, loaded))
         });
         match found {
-            Ok(functions) => Ok(Self { store, functions }),
+            Ok((functions, Ok(kind))) => Ok(Self { store, functions, kind }),
+            Ok((_, Err(reason))) => {
+                let reason = shortened(&reason);
+                Err(Failure { reason, spent: thread_time().saturating_sub(began), broke: false, worn: false })
+            }
             Err(error) => Err(failure("start", &error, &mut store, mould.limits, began)),
         }
+    }
+
+    /// What the script that was loaded is, where one was.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        self.kind
     }
 
     /// An epoch is written: its requests may be sent.

@@ -214,7 +214,7 @@ impl KeyedCode for KeyedPlugin {
 /// A plugin with state and one instance of it.
 struct Running {
     described: Arc<Described>,
-    /// Kept from turn to turn, thrown away with the first failure.
+    /// Kept from turn to turn, thrown away with the first failure that it does not survive.
     guest: Option<Guest>,
 }
 
@@ -237,8 +237,11 @@ impl Keyed for Running {
                 }
                 Ok(None) => Tried::TooLarge,
                 Err(failure) => {
-                    self.guest = None;
-                    Tried::Failed(failure.in_worn(worn))
+                    let survives = plugin.mould().survives(&failure);
+                    if !survives {
+                        self.guest = None;
+                    }
+                    Tried::Failed(failure.in_worn(worn && !survives))
                 }
             })
         })

@@ -15,20 +15,21 @@ use wasmtime::{Engine, ResourceLimiter};
 /// How often a running guest looks at the time: how much later than its limit it may be stopped.
 pub const TICK: Duration = Duration::from_millis(1);
 
-/// A component without imports is one core instance; what wraps it is a few more.
-const INSTANCES_MAX: usize = 16;
+/// A component without imports is one core instance; what wraps it is a few more. An interpreter has its libraries.
+const INSTANCES_MAX: usize = 64;
 /// One for each core instance.
-const TABLES_MAX: usize = 16;
+const TABLES_MAX: usize = 64;
 /// No contract has resources: a component can make some only for itself.
 pub(crate) const HANDLES_MAX: usize = 1_024;
-/// One linear memory: that is what is measured.
-const MEMORIES_MAX: usize = 1;
+/// What is measured is all of them together. A guest has one; an interpreter has one for its adapter too.
+const MEMORIES_MAX: usize = 4;
 
 /// Bounds what one instance may hold.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     memory_bytes_max: usize,
     table_elements_max: usize,
+    memory_bytes: usize,
     /// What was asked for when the answer was no, in words.
     pub(crate) denied: Option<String>,
 }
@@ -39,6 +40,7 @@ impl Limiter {
         Self {
             memory_bytes_max: whole(limits.memory_bytes),
             table_elements_max: whole(limits.table_elements),
+            memory_bytes: 0,
             denied: None,
         }
     }
@@ -51,8 +53,10 @@ impl Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let desired = (self.memory_bytes - current).saturating_add(desired);
         if desired <= self.memory_bytes_max {
+            self.memory_bytes = desired;
             return Ok(true);
         }
         let limit = self.memory_bytes_max;

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{Schema, SchemaRef};
-use braid_spec::model::{Grants, OutputMode, PluginLimits};
+use braid_spec::model::{Grants, Language, OutputMode, PluginLimits};
 use braid_wire::{HTTP, Type};
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, Linker};
 use wasmtime::{Engine, StoreContextMut};
 
 use crate::aggregate::AggregatePlugin;
@@ -23,10 +23,12 @@ use crate::grants::{Grant, granted};
 use crate::guest::{Data, Failure, Guest, Mould, STACK_BYTES_MAX, World};
 use crate::host::{self, Host};
 use crate::http::{Outside, Request};
+use crate::inspect::world;
 use crate::keyed::KeyedPlugin;
 use crate::lift::lift_schema;
 use crate::limits::Ticker;
 use crate::scalar::ScalarPlugin;
+use crate::script;
 use crate::sink::SinkPlugin;
 
 /// The least stack with which a program can do anything.
@@ -70,21 +72,22 @@ impl Plugin {
         grants: &Grants,
         cache: Option<&Path>,
     ) -> Result<Self, PluginError> {
-        let unreadable = |error: std::io::Error| PluginError::File {
-            plugin: name.into(),
-            path: path.display().to_string(),
-            reason: error.to_string(),
-        };
-        let file = File::open(path).map_err(unreadable)?;
-        let length = file.metadata().map_err(unreadable)?.len();
-        let mut bytes = Vec::new();
-        // One byte more than allowed is read, in case the file grows meanwhile: enough to see that it is too much.
-        if length <= limits.module_bytes {
-            let mut bounded = file.take(limits.module_bytes.saturating_add(1));
-            bounded.read_to_end(&mut bytes).map_err(unreadable)?;
-        }
-        check_size(name, length.max(bytes.len() as u64), limits)?;
-        Self::from_bytes(name, &bytes, limits, grants, cache)
+        Self::from_bytes(name, &read(name, path, limits)?, limits, grants, cache)
+    }
+
+    /// Reads a script, for the interpreter of its language. `home` is Braid's directory for WebAssembly, with interpreters and
+    /// compiled code: nothing in it may come from a user.
+    pub fn load_script(
+        name: &str,
+        path: &Path,
+        language: Language,
+        limits: PluginLimits,
+        grants: &Grants,
+        home: &Path,
+    ) -> Result<Self, PluginError> {
+        let source = read(name, path, limits)?;
+        let (mould, digest) = script::mould(name, path, source, language, limits, grants, home)?;
+        Ok(Self(Arc::new(Inner { name: name.into(), digest, mould, idle: Mutex::default() })))
     }
 
     /// Takes a component's bytes. `cache` as for [`Self::load`].
@@ -97,15 +100,7 @@ impl Plugin {
     ) -> Result<Self, PluginError> {
         check_size(name, bytes.len() as u64, limits)?;
         check_header(name, bytes)?;
-        let wrong = |reason: String| PluginError::Limits { plugin: name.into(), reason };
-        if !(STACK_BYTES_MIN..=STACK_BYTES_MAX).contains(&limits.stack_bytes) {
-            return Err(wrong(format!(
-                "a stack of {} bytes is not possible: {STACK_BYTES_MIN} to {STACK_BYTES_MAX} are",
-                limits.stack_bytes
-            )));
-        }
-        let engine = engine(usize::try_from(limits.stack_bytes).unwrap_or(usize::MAX))
-            .map_err(|error| wrong(error.to_string()))?;
+        let engine = engine_for(name, limits)?;
         let component = compile(&engine, name, bytes, limits.compile_time, cache)?;
         let mould = mould(name, &engine, &component, limits, grants)?;
         let digest = identity(bytes, grants);
@@ -121,6 +116,11 @@ impl Plugin {
     /// answer's provenance names.
     pub fn digest(&self) -> &str {
         &self.0.digest
+    }
+
+    /// The name of its world.
+    pub fn world(&self) -> &'static str {
+        world(&self.0.mould.world.contract())
     }
 
     /// Asks the plugin which columns come out where these go in.
@@ -167,6 +167,11 @@ impl Plugin {
         }
     }
 
+    /// Throws away the instances of a function: what comes next has a fresh one.
+    pub fn renew(&self) {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Has an instance do something. Instances are kept for whoever comes next, but for those that broke.
     pub(crate) fn with_guest<T>(
         &self,
@@ -179,11 +184,12 @@ impl Plugin {
             None => Guest::start(&self.0.mould)?,
         };
         let done = work(&mut guest, &self.0.mould);
+        let whole = done.as_ref().map_or_else(|failure| self.0.mould.survives(failure), |_| true);
         let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if done.is_ok() && idle.len() < IDLE_MAX {
+        if whole && idle.len() < IDLE_MAX {
             idle.push(guest);
         }
-        done.map_err(|failure| failure.in_worn(worn))
+        done.map_err(|failure| failure.in_worn(worn && !whole))
     }
 
     /// Where it stands in a deployment, in words.
@@ -249,6 +255,37 @@ fn identity(bytes: &[u8], grants: &Grants) -> String {
     }
 }
 
+/// A file's bytes, if they are not too many.
+fn read(name: &str, path: &Path, limits: PluginLimits) -> Result<Vec<u8>, PluginError> {
+    let unreadable = |error: std::io::Error| PluginError::File {
+        plugin: name.into(),
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    let mut bytes = Vec::new();
+    // One byte more than allowed is read, in case the file grows meanwhile: enough to see that it is too much.
+    if length <= limits.module_bytes {
+        let mut bounded = file.take(limits.module_bytes.saturating_add(1));
+        bounded.read_to_end(&mut bytes).map_err(unreadable)?;
+    }
+    check_size(name, length.max(bytes.len() as u64), limits)?;
+    Ok(bytes)
+}
+
+/// An engine with the stack that the limits allow.
+pub(crate) fn engine_for(name: &str, limits: PluginLimits) -> Result<Engine, PluginError> {
+    let wrong = |reason: String| PluginError::Limits { plugin: name.into(), reason };
+    if !(STACK_BYTES_MIN..=STACK_BYTES_MAX).contains(&limits.stack_bytes) {
+        return Err(wrong(format!(
+            "a stack of {} bytes is not possible: {STACK_BYTES_MIN} to {STACK_BYTES_MAX} are",
+            limits.stack_bytes
+        )));
+    }
+    engine(usize::try_from(limits.stack_bytes).unwrap_or(usize::MAX)).map_err(|error| wrong(error.to_string()))
+}
+
 fn check_size(plugin: &str, bytes: u64, limits: PluginLimits) -> Result<(), PluginError> {
     if bytes <= limits.module_bytes {
         return Ok(());
@@ -256,7 +293,7 @@ fn check_size(plugin: &str, bytes: u64, limits: PluginLimits) -> Result<(), Plug
     Err(PluginError::TooLarge { plugin: plugin.into(), bytes, bytes_max: limits.module_bytes })
 }
 
-fn check_header(plugin: &str, bytes: &[u8]) -> Result<(), PluginError> {
+pub(crate) fn check_header(plugin: &str, bytes: &[u8]) -> Result<(), PluginError> {
     let reason = match bytes.get(..8) {
         Some(header) if header[..4] == MAGIC && header[4..] == COMPONENT => return Ok(()),
         Some(header) if header[..4] == MAGIC => "it is a core module: build it with `plugins/build`",
@@ -286,41 +323,57 @@ fn mould(
             exports => exports.join(", "),
         }));
     };
-    let expected = world.contract().to_string();
-    let (_, interface) = component.get_export(None, &expected).ok_or_else(|| other("nothing".into()))?;
-    let functions = world.functions().iter().map(|name| match component.get_export(Some(&interface), name) {
-        Some((ComponentItem::ComponentFunc(_), index)) => Ok(index),
-        _ => Err(other(format!("`{expected}` without the function `{name}`"))),
-    });
-    let functions = functions.collect::<Result<Vec<_>, _>>()?;
     let failed = |reason: String| PluginError::Compile { plugin: name.into(), reason };
     let mut linker = Linker::new(engine);
-    let mut outside = None;
     for grant in granted {
         let linked = match grant {
-            Grant::Http => {
-                let client = Outside::new(name, grants, limits.http);
-                let client = client.map_err(|reason| failed(format!("the host's client: {reason}")))?;
-                outside = Some(Arc::new(client));
-                link_http(&mut linker)
-            }
+            Grant::Http => link_http(&mut linker),
             other => host::link(&mut linker, other.import()),
         };
         linked.map_err(|error| failed(format!("{error:#}")))?;
     }
     Ok(Mould {
         world,
-        functions,
+        functions: functions(name, component, world)?,
         pre: linker.instantiate_pre(component).map_err(|error| failed(format!("{error:#}")))?,
         limits,
-        outside,
+        outside: outside(name, limits, grants)?,
         host: Arc::new(Host::new(name, grants, limits)),
         ticker: Ticker::start(engine.clone()).map_err(|error| failed(error.to_string()))?,
+        script: None,
+        rows_max: usize::MAX,
     })
 }
 
+/// The functions of a world.
+pub(crate) fn functions(
+    name: &str,
+    component: &Component,
+    world: World,
+) -> Result<Vec<ComponentExportIndex>, PluginError> {
+    let spoken = World::ALL.map(|world| format!("`{}`", world.contract()));
+    let other = |found: String| PluginError::World { plugin: name.into(), found, expected: spoken.join(", ") };
+    let expected = world.contract().to_string();
+    let (_, interface) = component.get_export(None, &expected).ok_or_else(|| other("nothing".into()))?;
+    let functions = world.functions().iter().map(|name| match component.get_export(Some(&interface), name) {
+        Some((ComponentItem::ComponentFunc(_), index)) => Ok(index),
+        _ => Err(other(format!("`{expected}` without the function `{name}`"))),
+    });
+    functions.collect()
+}
+
+/// What is reached by who was granted something.
+pub(crate) fn outside(name: &str, limits: PluginLimits, grants: &Grants) -> Result<Option<Arc<Outside>>, PluginError> {
+    if grants.http.is_empty() {
+        return Ok(None);
+    }
+    let failed = |reason: String| PluginError::Compile { plugin: name.into(), reason };
+    let outside = Outside::new(name, grants, limits.http);
+    Ok(Some(Arc::new(outside.map_err(|reason| failed(format!("the host's client: {reason}")))?)))
+}
+
 /// What a sink may reach.
-fn link_http(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
+pub(crate) fn link_http(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
     let mut http = linker.instance(HTTP)?;
     http.func_wrap("granted", |mut store: StoreContextMut<'_, Data>, (url,): (String,)| {
         Ok((store.data_mut().granted(&url),))

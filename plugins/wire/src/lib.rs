@@ -71,7 +71,15 @@ pub const HOST: Contract = Contract {
     versions: &[("0.1.0", 0xba38_c139_06ad_f4cb)],
 };
 
-/// Every contract that a plugin exports.
+/// An interpreter of scripts, which is given one and is then a plugin of any of the other contracts.
+pub const SCRIPT: Contract = Contract {
+    wit: include_str!("../wit/script/script.wit"),
+    package: "braid:script",
+    interface: "scripts",
+    versions: &[("0.1.0", 0x8449_baa7_c5b5_02db)],
+};
+
+/// Every contract of a plugin.
 pub const ALL: [Contract; 5] = [TRANSFORM, SCALAR, AGGREGATE, KEYED, SINK];
 
 /// Requests: of a [`SINK`], where the deployment grants it.
@@ -116,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_text_does_not_change_without_its_version() {
-        for contract in ALL.into_iter().chain([HOST]) {
+        for contract in ALL.into_iter().chain([HOST, SCRIPT]) {
             let (version, digest) = contract.versions.last().expect("there is a version");
             let now = fnv1a(contract.wit);
             assert_eq!(
@@ -128,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_text_says_its_version() {
-        for contract in ALL.into_iter().chain([HOST]) {
+        for contract in ALL.into_iter().chain([HOST, SCRIPT]) {
             assert!(contract.wit.contains(&format!("package {}@{};", contract.package, contract.version())));
             assert!(contract.wit.contains(&format!("interface {} {{", contract.interface)));
         }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use braid_spec::model::SourceKind;
+use braid_spec::model::{PluginCode, SourceKind};
 use braid_spec::{LoadOptions, Loaded, json_schema, layout_json_schema, load, load_text};
 
 const GOLDEN: &str = include_str!("golden.yaml");
@@ -31,6 +31,7 @@ impl Bench {
         fs::create_dir(folder.path().join("plugins")).unwrap();
         fs::write(folder.path().join("plugins/clean.wasm"), b"\0asm").unwrap();
         fs::write(folder.path().join("plugins/count.wasm"), b"\0asm").unwrap();
+        fs::write(folder.path().join("plugins/tidy.py"), "def map(row): return row\n").unwrap();
         fs::write(folder.path().join("order.avsc"), r#""long""#).unwrap();
         fs::write(folder.path().join("thing.desc"), b"\0\x01").unwrap();
         Bench { folder }
@@ -129,6 +130,12 @@ broken! {
         "  by_user:\n" => "  late_rows: {sql: SELECT 1}\n  by_user:\n",
     ];
     missing_plugin_file: ["component: plugins/clean.wasm" => "component: plugins/nowhere.wasm"];
+    scripts: [
+        "component: plugins/clean.wasm" => "script: plugins/nowhere.py",
+        "  count: {component: plugins/count.wasm}" => "  count: {scrpt: plugins/tidy.py}",
+        "  tidy: {script: plugins/tidy.py}" =>
+            "  tidy: {script: plugins/count.wasm}\n  both: {script: plugins/tidy.py, component: plugins/count.wasm}",
+    ];
     alias_bomb: [
         "serving:" => &bomb(),
     ];
@@ -402,11 +409,12 @@ fn stores_and_components_start_from_the_right_folder() {
     fs::create_dir_all(folder.join("plugins")).unwrap();
     let component = || {
         let loaded = load_text(GOLDEN, "f", &folder, &bench.options()).unwrap();
-        loaded.deployment.plugins["clean-up"].component.clone()
+        loaded.deployment.plugins["clean-up"].code.clone()
     };
-    assert_eq!(component(), bench.folder.path().join("plugins/clean.wasm"));
+    let at = |folder: &Path| PluginCode::Component(folder.join("plugins/clean.wasm"));
+    assert_eq!(component(), at(bench.folder.path()));
     fs::write(folder.join("plugins/clean.wasm"), b"\0asm").unwrap();
-    assert_eq!(component(), folder.join("plugins/clean.wasm"));
+    assert_eq!(component(), at(&folder));
 }
 
 #[test]
@@ -433,9 +441,9 @@ fn another_room_places_its_mistakes() {
     );
     insta::assert_snapshot!(mistake.to_string(), @r"
     error: there is no table `all_events`
-       --> golden.yaml:106:12
+       --> golden.yaml:107:12
         |
-    106 |       FROM all_events
+    107 |       FROM all_events
         |            ^^^^^^^^^^ views.by_user.sql
         = help: did you mean `events`?
     ");

@@ -8,6 +8,7 @@ mod functions;
 mod grants;
 mod kept;
 mod keyed;
+mod scripts;
 mod sink;
 mod smith;
 mod support;

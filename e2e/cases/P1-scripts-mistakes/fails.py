@@ -1,0 +1,7 @@
+import time
+
+STARTED = time.time()
+
+
+def map(row):
+    return row

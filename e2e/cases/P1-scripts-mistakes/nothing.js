@@ -1,0 +1,3 @@
+export function clean(row) {
+  return row;
+}

@@ -1,0 +1,4 @@
+export const output = {id: "bigint"};
+export function map(row) {
+  return row;
+}

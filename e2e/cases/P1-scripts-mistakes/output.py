@@ -1,0 +1,5 @@
+output = {"id": "bigint"}
+
+
+def map(row):
+    return row

@@ -1,0 +1,3 @@
+export function map(row) {
+  return row.id > ;
+}

@@ -1,0 +1,2 @@
+def map(row):
+    return row["id"] >

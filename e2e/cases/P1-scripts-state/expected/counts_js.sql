@@ -1,0 +1,1 @@
+SELECT word, n FROM counts_js ORDER BY word

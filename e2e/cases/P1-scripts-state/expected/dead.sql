@@ -1,0 +1,1 @@
+SELECT source, reason FROM dead_letters ORDER BY reason

@@ -1,0 +1,1 @@
+SELECT visitor, first, last, clicks, path, favourite FROM finished_py ORDER BY visitor, first

@@ -1,0 +1,1 @@
+SELECT reason, record FROM dead_letters ORDER BY reason

@@ -1,0 +1,1 @@
+SELECT * FROM from_js ORDER BY id, tag

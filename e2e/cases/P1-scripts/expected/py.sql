@@ -1,0 +1,1 @@
+SELECT * FROM from_py ORDER BY id, tag

@@ -1,0 +1,1 @@
+SELECT host, by_js, by_py, slow FROM means ORDER BY host

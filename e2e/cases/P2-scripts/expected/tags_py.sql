@@ -1,0 +1,1 @@
+SELECT host, tag, n FROM tags_py ORDER BY host, tag

@@ -1,0 +1,27 @@
+//! What a plugin promises, tried: laws on generated rows with the smallest counter-example, and an author's fixtures.
+//!
+//! Only the command line knows this room. It runs plugins as the host runs them, and is not there when a deployment runs.
+
+mod algebra;
+mod cell;
+mod fixtures;
+mod generate;
+mod keyed;
+mod law;
+mod laws;
+mod random;
+mod rows;
+mod show;
+mod sql;
+mod subject;
+
+pub use cell::Row;
+pub use fixtures::{Ended, Tested, test};
+pub use generate::Generator;
+pub use keyed::Remembering;
+pub use law::{Counter, Settings, Verdict};
+pub use laws::check;
+pub use rows::{examples, from_json};
+pub use show::{Shown, difference};
+pub use sql::{Adding, Calling};
+pub use subject::Subject;
