@@ -132,7 +132,7 @@ broken! {
     missing_plugin_file: ["component: plugins/clean.wasm" => "component: plugins/nowhere.wasm"];
     scripts: [
         "component: plugins/clean.wasm" => "script: plugins/nowhere.py",
-        "  count: {component: plugins/count.wasm}" => "  count: {scrpt: plugins/tidy.py}",
+        "  count: {component: plugins/count.wasm," => "  count: {scrpt: plugins/tidy.py,",
         "  tidy: {script: plugins/tidy.py}" =>
             "  tidy: {script: plugins/count.wasm}\n  both: {script: plugins/tidy.py, component: plugins/count.wasm}",
     ];
