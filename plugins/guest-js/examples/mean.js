@@ -1,13 +1,14 @@
 export const output = "double";
-export const state = {sum: "double", count: "long"};
+// Cents: a sum of fractions would depend on the order of its rows.
+export const state = {cents: "long", count: "long"};
 
-export const zero = () => ({sum: 0, count: 0});
+export const zero = () => ({cents: 0, count: 0});
 
 export function accumulate(state, value) {
   if (value === null) return state;
-  return {sum: state.sum + value, count: state.count + 1};
+  return merge(state, {cents: Math.round(value * 100), count: 1});
 }
 
-export const merge = (state, other) => ({sum: state.sum + other.sum, count: state.count + other.count});
+export const merge = (state, other) => ({cents: state.cents + other.cents, count: state.count + other.count});
 
-export const finish = (state) => (state.count ? state.sum / state.count : null);
+export const finish = (state) => (state.count ? state.cents / state.count / 100 : null);

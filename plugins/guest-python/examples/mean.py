@@ -1,21 +1,22 @@
 output = "double"
-state = {"sum": "double", "count": "long"}
+# Cents: a sum of fractions would depend on the order of its rows.
+state = {"cents": "long", "count": "long"}
 
 
 def zero():
-    return {"sum": 0, "count": 0}
+    return {"cents": 0, "count": 0}
 
 
 def accumulate(state, value):
     if value is not None:
-        state["sum"] += value
+        state["cents"] += round(value * 100)
         state["count"] += 1
 
 
 def merge(state, other):
-    state["sum"] += other["sum"]
+    state["cents"] += other["cents"]
     state["count"] += other["count"]
 
 
 def finish(state):
-    return state["sum"] / state["count"] if state["count"] else None
+    return state["cents"] / state["count"] / 100 if state["count"] else None
