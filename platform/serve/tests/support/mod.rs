@@ -62,6 +62,7 @@ impl River {
             inputs,
             statics: BTreeMap::new(),
             views: VIEWS.map(|(name, sql)| (name.to_owned(), sql.to_owned())).into(),
+            ..Catalog::default()
         })
         .await
         .unwrap();
