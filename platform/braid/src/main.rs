@@ -18,6 +18,9 @@ mod restarts;
 mod running;
 mod screen;
 mod state;
+mod swap;
+mod swap_command;
+mod swaps;
 mod up;
 
 use std::io::IsTerminal;
