@@ -173,14 +173,21 @@ fn post(address: &str, rows: &[(i64, &str)]) {
     });
 }
 
-/// Does something while rows of a key that nobody counts are posted.
+/// Does something while rows of a key of their own are posted, one by one.
 fn while_posting<T>(address: &str, work: impl FnOnce() -> T) -> T {
+    while_posting_counted(address, &mut (0, 0), work)
+}
+
+/// The same, adding to how many were acknowledged and tried.
+fn while_posting_counted<T>(address: &str, (known, tried): &mut (u64, u64), work: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
+                *tried += 1;
                 // The server may change hands just now.
-                let _ = http::ingest(address, "events", b"{\"n\": 1, \"k\": \"more\"}\n");
+                let answer = http::ingest(address, "events", b"{\"n\": 1, \"k\": \"more\"}\n");
+                *known += u64::from(answer.is_ok_and(|answer| answer.status == 200));
             }
         });
         let done = work();
@@ -233,6 +240,10 @@ fn under_load(layout: &str) {
     let total = new.river.rows("SELECT count(*) AS n, count(DISTINCT value) AS d, min(value), max(value) FROM rows");
     let numbers: Vec<u64> = total[0].split(',').map(|n| n.parse().expect("a number")).collect();
     assert_eq!(numbers, [numbers[0], numbers[0], 0, numbers[0] - 1], "rows lost or doubled: {}", new.river.csv(asked));
+    let status = new.river.finish("status", &["--output", "json"]).ok("status");
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!(status["swaps"].as_array().map(Vec::len), Some(3), "{status}");
+    assert_eq!((&status["swaps"][0]["epoch"], &status["swaps"][0]["to"]), (&done["epoch"], &done["to"]), "{status}");
     let counted = new.river.rows("SELECT sum(n) AS n FROM versions");
     assert_eq!(counted, [numbers[0].to_string()]);
     let written = parquet_rows(&new.out());
@@ -293,8 +304,8 @@ fn every_kind(layout: &str) {
     let bench = Bench::new(POSTED, layout);
     let mut running = bench.river.up();
     let address = running.address();
-    let first: Vec<(i64, &str)> = vec![(1, "a"), (2, "b"), (3, "a")];
-    post(&address, &first);
+    post(&address, &[(1, "a"), (2, "b"), (3, "a")]);
+    let mut posts = (0, 0);
     for (plugin, to, reason) in [
         ("tag", "renamed", "version: Int64), and the new one (n: Int64, k: Utf8, edition: Int64)"),
         ("tag", "grade2", "`tag` gives rows out, and the new one is a function"),
@@ -313,16 +324,22 @@ fn every_kind(layout: &str) {
         ("total", "sum2", "rows otherwise"),
         ("counter", "count2", "rows otherwise"),
     ] {
-        while_posting(&address, || bench.refused(&address, plugin, to, &["--expect", "same"], reason));
+        let refused = || bench.refused(&address, plugin, to, &["--expect", "same"], reason);
+        while_posting_counted(&address, &mut posts, refused);
     }
     for (plugin, to) in [("tag", "tag2"), ("grade", "grade2"), ("total", "sum2"), ("counter", "count2")] {
-        let done = while_posting(&address, || bench.swapped(&address, plugin, to, &["--canary-rows", "20"]));
+        let done = while_posting_counted(&address, &mut posts, || {
+            bench.swapped(&address, plugin, to, &["--canary-rows", "20"])
+        });
         assert!(done["canary"]["rows"].as_u64() >= Some(20), "{plugin}: {done}");
         // An aggregate's answers are its states, which are of many rows.
         let least = if plugin == "total" { 1 } else { 20 };
         assert!(done["canary"]["differing"].as_u64() >= Some(least), "{plugin}: {done}");
     }
     post(&address, &[(4, "a"), (5, "c")]);
+    let (known, tried) = posts;
+    let found: u64 = rows(&address, "SELECT count(*) AS n FROM tags WHERE n = 1")[0].parse().expect("a number");
+    assert!((known + 1..=tried + 1).contains(&found), "{known} of {tried} posts were acknowledged, {found} are there");
     let said = |asked: &dyn Fn(&str) -> Vec<String>| {
         same("tags", &asked("SELECT n, version FROM tags WHERE n > 1"), texts(&["2,1", "3,1", "4,2", "5,2"]));
         same("grades", &asked("SELECT n, grade FROM grades WHERE n > 1"), texts(&["2,102", "3,103", "4,204", "5,205"]));
