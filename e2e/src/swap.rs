@@ -212,8 +212,8 @@ fn check_versions(found: &[String], versions: &[u64]) -> u64 {
 
 const VERSIONS: &str = "SELECT version, n, least, most FROM versions ORDER BY least";
 
-fn under_load(layout: &str) {
-    let bench = Bench::new(LOAD, layout);
+fn under_load(layout: &str, more: &str) {
+    let bench = Bench::new(&format!("{LOAD}{more}"), layout);
     let mut running = bench.river.up();
     let address = running.address();
     let before = http::get(&address, "/v1/queries/load").ok();
@@ -263,12 +263,17 @@ fn under_load(layout: &str) {
 
 #[test]
 fn a_transform_is_swapped_under_load_in_kappa() {
-    under_load("kappa");
+    under_load("kappa", "");
 }
 
 #[test]
 fn a_transform_is_swapped_under_load_in_lambda() {
-    under_load("lambda");
+    under_load("lambda", "");
+}
+
+#[test]
+fn a_transform_is_swapped_in_continuous_processing() {
+    under_load("lambda", "trigger: {continuous: 200ms}\n");
 }
 
 /// Longest pause at a rate: figures for people, so it runs where it is asked for.

@@ -4,6 +4,7 @@ mod cli;
 mod clock;
 mod continuous;
 mod dlq;
+mod door;
 mod failure;
 mod job;
 mod layers;

@@ -12,8 +12,9 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cli::Until;
+use crate::door::Doors;
 use crate::failure::Failure;
-use crate::layers::{Layers, base_by, layers, open_states, trigger};
+use crate::layers::{Layers, Swapping, base_by, layers, open_states, trigger};
 use crate::prepare::Prepared;
 use crate::running::{Ended, Running};
 use crate::screen::Screen;
@@ -62,12 +63,13 @@ pub async fn up(mut prepared: Arc<Prepared>) -> Result<End, Failure> {
         None => None,
     };
     open_states(&prepared)?;
-    let first = layers(&prepared, trigger, &board, None, None).await?;
+    let mut restarts = Restarts::new(prepared.deployment.restart, trigger);
+    let first = restarts.layers(&prepared, &board, None).await?;
+    restarts.next = board.snapshot().manifest.next;
     let (close, closing) = watch::channel(false);
     let screen = Screen::new(&prepared, socket.as_ref().map(braid_serve::Socket::address));
     let drawing = AbortOnDropHandle::new(tokio::spawn(screen.draw(board.clone(), closing)));
     let mut running = Running::start(&prepared, first, &board, &status, socket.as_ref())?;
-    let mut restarts = Restarts::new(prepared.deployment.restart, trigger, &board);
     let mut swaps = Swaps::new(&status);
     status.set(QueryState::Running);
     let outcome = loop {
@@ -177,11 +179,25 @@ struct Restarts {
     backoff: Duration,
     /// The next epoch at the last failure: a query that has come further since begins to count anew.
     next: u64,
+    doors: Doors,
 }
 
 impl Restarts {
-    fn new(allowed: Restart, trigger: Trigger, board: &Board) -> Self {
-        Self { allowed, trigger, failures: 0, backoff: allowed.backoff_min, next: board.snapshot().manifest.next }
+    fn new(allowed: Restart, trigger: Trigger) -> Self {
+        Self { allowed, trigger, failures: 0, backoff: allowed.backoff_min, next: 0, doors: Doors::default() }
+    }
+
+    /// Opens everything, while records wait.
+    async fn layers(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        board: &Board,
+        swapping: Option<&Swapping>,
+    ) -> Result<Layers, Failure> {
+        let shut = self.doors.shut().await;
+        let mut layers = layers(prepared, self.trigger, board, None, swapping).await?;
+        self.doors.open(&mut layers.ingest, shut);
+        Ok(layers)
     }
 
     /// Waits, if something failed, and opens everything again; as often as it may. With a replacement, that comes first;
@@ -203,7 +219,7 @@ impl Restarts {
             None => {
                 let target = replacement.map_or(prepared, |replacement| &replacement.next);
                 let swapping = replacement.map(|replacement| &replacement.swapping);
-                match layers(target, self.trigger, board, None, swapping).await {
+                match self.layers(target, board, swapping).await {
                     Ok(layers) => return Ok((layers, target.clone())),
                     Err(failure) => failure.message().into(),
                 }
@@ -221,7 +237,7 @@ impl Restarts {
             self.backoff = (wait * 2).min(self.allowed.backoff_max);
             let opened = async {
                 let target = stored(prepared, replacement.map(|replacement| &replacement.next)).await?;
-                Ok::<_, Failure>((layers(&target, self.trigger, board, None, None).await?, target))
+                Ok::<_, Failure>((self.layers(&target, board, None).await?, target))
             };
             match opened.await {
                 Ok(opened) => return Ok(opened),
