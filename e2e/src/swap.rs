@@ -314,7 +314,7 @@ fn every_kind(layout: &str) {
     for (plugin, to, reason) in [
         ("tag", "renamed", "version: Int64), and the new one (n: Int64, k: Utf8, edition: Int64)"),
         ("tag", "grade2", "`tag` gives rows out, and the new one is a function"),
-        ("tag", "tag1", "`tag` is this component already"),
+        ("tag", "tag1", "`tag` is this code already"),
         ("tag", "nowhere", "nowhere.wasm"),
         ("grade", "grade_text", "of (Int64) it answers Int64, and the new one Utf8"),
         ("total", "sum_wide", "keeps (total: Int64), and the new one answers Int64 and keeps (total: Float64)"),
