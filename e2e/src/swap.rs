@@ -113,7 +113,8 @@ impl Bench {
     /// `braid plugin swap`, not yet started.
     fn command(&self, address: &str, plugin: &str, to: &str, more: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.args(["plugin", "swap"]).arg(&self.river.deployment).args([plugin, &component(to)]);
+        let file = if to.contains('/') { to.to_owned() } else { component(to) };
+        command.args(["plugin", "swap"]).arg(&self.river.deployment).args([plugin, &file]);
         command.args(["--address", address, "--output", "json"]).args(more);
         command.envs(self.river.env.iter().map(|(name, value)| (name, value)));
         command.current_dir(root()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -382,6 +383,28 @@ fn plugins_of_every_kind_are_swapped_in_kappa() {
 #[test]
 fn plugins_of_every_kind_are_swapped_in_lambda() {
     every_kind("lambda");
+}
+
+#[test]
+fn a_component_is_swapped_for_a_script_and_back() {
+    crate::scripts::interpreters();
+    let bench = Bench::new(POSTED, "lambda");
+    let script = bench.home.path().join("tag.js");
+    let text = "export const describe = (columns) => ({...columns, version: \"long\"});\n\
+        export const map = (row) => ({...row, version: 7});\n";
+    std::fs::write(&script, text).expect("a fresh file");
+    let mut running = bench.river.up();
+    let address = running.address();
+    post(&address, &[(1, "a")]);
+    bench.swapped(&address, "tag", &script.display().to_string(), &["--canary-rows", "0"]);
+    post(&address, &[(2, "a")]);
+    let done = while_posting(&address, || bench.swapped(&address, "tag", "tag2", &["--canary-rows", "5"]));
+    assert!(done["canary"]["differing"].as_u64() >= Some(5), "{done}");
+    post(&address, &[(3, "a")]);
+    let sql = "SELECT n, version FROM tags WHERE version <> 7 OR n = 2 ORDER BY n";
+    let found: Vec<String> = rows(&address, sql).into_iter().filter(|row| !row.starts_with("1,2")).collect();
+    assert_eq!(found, ["1,1", "2,7", "3,2"]);
+    assert_eq!(running.stop().code(), Some(TERMINATED));
 }
 
 #[test]
