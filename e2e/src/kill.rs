@@ -300,7 +300,7 @@ fn aborts_at(river: &River, point: &str, hits: u64) -> bool {
 /// Every durable step of `run`, at its first and at a later pass, under a layout. Returns the points that were reached.
 fn abort_everywhere(layout: &str) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
-    let elsewhere = |point: &str| point.starts_with("journal::") || point.starts_with("flow::");
+    let elsewhere = |point: &str| ["journal::", "flow::", "swap::"].iter().any(|start| point.starts_with(start));
     for point in failpoints().into_iter().filter(|point| !elsewhere(point)) {
         let mut bench = Bench::new(layout);
         let mut committed = 0;
@@ -329,15 +329,15 @@ fn an_abort_at_every_failpoint_under_kappa() {
     }
 }
 
-/// Under Lambda every step of a run is reached but those of the journal and the trimming of edits (both below), and of
-/// continuous processing (`continuous.rs`).
+/// Under Lambda every step of a run is reached but those of the journal and the trimming of edits (both below), of
+/// continuous processing (`continuous.rs`), and of a plugin's swap (`swap.rs`).
 #[test]
 fn an_abort_at_every_failpoint_under_lambda() {
     let mut missed = failpoints();
     for point in abort_everywhere("lambda") {
         missed.remove(&point);
     }
-    let elsewhere = ["journal::", "flow::", "manifest::trim::before"];
+    let elsewhere = ["journal::", "flow::", "swap::", "manifest::trim::before"];
     missed.retain(|point| !elsewhere.iter().any(|start| point.starts_with(start)));
     assert_eq!(missed, BTreeSet::new(), "never reached");
 }

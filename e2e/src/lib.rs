@@ -76,6 +76,8 @@ mod source_tests;
 #[cfg(test)]
 mod state;
 #[cfg(test)]
+mod swap;
+#[cfg(test)]
 mod tables;
 #[cfg(test)]
 mod tidy;

@@ -9,7 +9,7 @@ use braid_engine::{Reader, Seed};
 use braid_kernel::base::{BaseWriter, OnProgress};
 use braid_kernel::fold::FoldLimits;
 use braid_kernel::ledger::{Ledger, load};
-use braid_kernel::manifest::{BaseBy, Open};
+use braid_kernel::manifest::{BaseBy, Open, Swap, Swapped};
 use braid_kernel::notices::{DEAD_LETTERS, LATE_ROWS, dead_letters_schema, late_rows_schema};
 use braid_kernel::pressure::Backpressure;
 use braid_kernel::serve::{Board, Snapshot};
@@ -66,6 +66,16 @@ pub fn open_store(prepared: &Prepared) -> Result<(Arc<dyn Store>, Arc<dyn Segmen
     Ok((store, segments))
 }
 
+/// A deployment in the place of another that differs in the code of a plugin.
+pub struct Swapping {
+    /// The one before.
+    pub before: Arc<Prepared>,
+    /// The plugin.
+    pub plugin: String,
+    /// Whether an epoch that was planned and not committed is left to the new code.
+    pub over_plan: bool,
+}
+
 /// Takes over the store and wires everything. From here on an earlier process on the same store is fenced.
 /// Where the trigger ends the run by itself, sources know it.
 pub async fn layers(
@@ -73,13 +83,15 @@ pub async fn layers(
     trigger: Trigger,
     board: &Board,
     on_progress: Option<OnProgress>,
+    swapping: Option<&Swapping>,
 ) -> Result<Layers, Failure> {
     let deployment = &prepared.deployment;
     let (store, segments) = open_store(prepared)?;
-    restarts::check(prepared, &load(&*store).await.map_err(Failure::environment)?)?;
+    let stored = swapping.map_or(prepared, |swapping| &swapping.before);
+    restarts::check(stored, &load(&*store).await.map_err(Failure::environment)?)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let run_id = Uuid::new_v4().to_string();
-    let ledger = Ledger::open(store.clone(), clock.clone(), run_id.clone(), opening(prepared))
+    let ledger = Ledger::open(store.clone(), clock.clone(), run_id.clone(), opening(stored))
         .await
         .map_err(Failure::environment)?;
     board.publish(Snapshot { manifest: ledger.manifest(), ..Snapshot::default() });
@@ -95,6 +107,13 @@ pub async fn layers(
         on_progress,
         limits: FoldLimits::default(),
     };
+    if let Some(swapping) = swapping {
+        let manifest = base.ledger.lock().await.manifest();
+        if let Some(plan) = manifest.planned.as_ref().filter(|_| !swapping.over_plan) {
+            return Err(Failure::Runtime(format!("epoch {} was planned and is not finished", plan.epoch)));
+        }
+        base.swap(swap(swapping, prepared, manifest.next, clock.now_ms())).await.map_err(Failure::runtime)?;
+    }
     base.enter(deployment.layout.log == model::LogKeep::Forever).await.map_err(Failure::runtime)?;
     let manifest = ledger.lock().await.manifest();
 
@@ -159,7 +178,17 @@ pub fn definitions(prepared: &Prepared) -> BTreeMap<String, String> {
     definitions
 }
 
-fn opening(prepared: &Prepared) -> Open {
+/// The edit that puts one deployment in the place of another.
+fn swap(swapping: &Swapping, prepared: &Prepared, epoch: u64, at_ms: i64) -> Swap {
+    let Open { definitions, described, .. } = opening(prepared);
+    let digest = |of: &Prepared| of.plugins.get(&swapping.plugin).map_or_else(String::new, |code| code.digest().into());
+    let (from, to) = (digest(&swapping.before), digest(prepared));
+    let swapped = Swapped { epoch, plugin: swapping.plugin.clone(), from, to, at_ms };
+    Swap { swapped, definitions, described, log_index: None }
+}
+
+/// What the store is opened as.
+pub fn opening(prepared: &Prepared) -> Open {
     let mut definitions = definitions(prepared);
     let views = prepared.engine.views().iter();
     let mut kinds: BTreeMap<String, TableKind> = views.map(|(name, view)| (name.clone(), view.kind)).collect();

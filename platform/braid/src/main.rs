@@ -4,6 +4,7 @@ mod cli;
 mod clock;
 mod continuous;
 mod dlq;
+mod door;
 mod failure;
 mod job;
 mod layers;
@@ -18,6 +19,9 @@ mod restarts;
 mod running;
 mod screen;
 mod state;
+mod swap;
+mod swap_command;
+mod swaps;
 mod up;
 
 use std::io::IsTerminal;

@@ -26,6 +26,24 @@ pub struct Prepared {
     pub inputs: BTreeMap<String, Input>,
     /// The sinks that are plugins.
     pub takers: BTreeMap<String, SinkPlugin>,
+    /// Where everything stands in the file.
+    map: SourceMap,
+}
+
+impl Prepared {
+    /// The same deployment with other code for a plugin. Static tables are read again.
+    pub async fn with(&self, plugin: Plugin, code: PluginCode) -> Result<Self, Failure> {
+        let (mut deployment, mut plugins) = (self.deployment.clone(), self.plugins.clone());
+        if let Some(declared) = deployment.plugins.get_mut(plugin.name()) {
+            declared.code = code;
+        }
+        plugins.insert(plugin.name().to_owned(), plugin);
+        let mut prepared =
+            assemble(deployment, plugins, self.map.clone(), Output::Table, Diagnostics::default()).await?;
+        // What operators remember has one bound for the process.
+        prepared.engine = prepared.engine.within(self.engine.memory().clone());
+        Ok(prepared)
+    }
 }
 
 /// Reads and checks a deployment. Static tables are read too: their rows are part of the plans.
@@ -37,13 +55,23 @@ pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failur
         ..LoadOptions::default()
     };
     let loaded = braid_spec::load(&target.deployment, &options).map_err(|mistakes| render(&mistakes, output))?;
-    let mut deployment = loaded.deployment;
     let mut mistakes = Diagnostics::default();
-    let plugins = load_plugins(&deployment, &loaded.source_map, &mut mistakes);
-    let inputs = inputs(&deployment, &plugins, &loaded.source_map, &mut mistakes);
-    let statics = statics(&deployment, &loaded.source_map, &mut mistakes).await;
-    let functions = functions(&deployment, &plugins, &loaded.source_map, &mut mistakes);
-    pipeline::check(&deployment, &functions, &loaded.source_map, &mut mistakes);
+    let plugins = load_plugins(&loaded.deployment, &loaded.source_map, &mut mistakes);
+    assemble(loaded.deployment, plugins, loaded.source_map, output, mistakes).await
+}
+
+/// Fits the parts together.
+async fn assemble(
+    mut deployment: Deployment,
+    plugins: BTreeMap<String, Plugin>,
+    map: SourceMap,
+    output: Output,
+    mut mistakes: Diagnostics,
+) -> Result<Prepared, Failure> {
+    let inputs = inputs(&deployment, &plugins, &map, &mut mistakes);
+    let statics = statics(&deployment, &map, &mut mistakes).await;
+    let functions = functions(&deployment, &plugins, &map, &mut mistakes);
+    pipeline::check(&deployment, &functions, &map, &mut mistakes);
     if !mistakes.list.is_empty() {
         return Err(render(&mistakes, output));
     }
@@ -63,7 +91,7 @@ pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failur
                 let called = error.message.strip_prefix("Invalid function '").and_then(|rest| rest.split('\'').next());
                 let place = called.and_then(|name| plugins.get(name)).map(Plugin::place);
                 let hint = place.or(error.hint);
-                mistakes.list.push(loaded.source_map.diagnostic(&path, position, error.message, hint));
+                mistakes.list.push(map.diagnostic(&path, position, error.message, hint));
             }
             return Err(render(&mistakes, output));
         }
@@ -71,7 +99,7 @@ pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failur
     for (name, sink) in &deployment.sinks {
         if let Err(reason) = engine.output(&sink.from, output_mode(sink.output_mode)) {
             let path = format!("sinks.{name}.output_mode");
-            mistakes.list.push(loaded.source_map.diagnostic(&path, None, reason, None));
+            mistakes.list.push(map.diagnostic(&path, None, reason, None));
         }
         let info =
             engine.views().get(&sink.from).filter(|_| matches!(sink.to, SinkKind::Text(TextFiles::Folder { .. })));
@@ -79,15 +107,15 @@ pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failur
             let message =
                 format!("a text sink writes one column of text, and `{}` is {}", info.name, columns(&info.schema));
             let hint = "write one of them all, e.g. `SELECT concat_ws(',', …) AS value`".to_owned();
-            mistakes.list.push(loaded.source_map.diagnostic(&format!("sinks.{name}.text"), None, message, Some(hint)));
+            mistakes.list.push(map.diagnostic(&format!("sinks.{name}.text"), None, message, Some(hint)));
         }
     }
-    let takers = takers(&mut deployment, &engine, &plugins, &loaded.source_map, &mut mistakes);
-    continuous::check(&deployment, engine.views(), &loaded.source_map, &mut mistakes);
+    let takers = takers(&mut deployment, &engine, &plugins, &map, &mut mistakes);
+    continuous::check(&deployment, engine.views(), &map, &mut mistakes);
     if !mistakes.list.is_empty() {
         return Err(render(&mistakes, output));
     }
-    Ok(Prepared { deployment, engine, plugins, inputs, takers })
+    Ok(Prepared { deployment, engine, plugins, inputs, takers, map })
 }
 
 fn render(mistakes: &Diagnostics, output: Output) -> Failure {
@@ -115,30 +143,35 @@ pub fn wasm_home() -> Option<PathBuf> {
     std::path::absolute(cache.join("wasm")).ok()
 }
 
+/// Reads a plugin's code.
+pub fn load_plugin(name: &str, plugin: &model::Plugin) -> Result<Plugin, PluginError> {
+    let home = wasm_home();
+    match &plugin.code {
+        PluginCode::Component(file) => {
+            let cache = home.as_ref().map(|home| home.join("compiled"));
+            Plugin::load(name, file, plugin.limits, &plugin.grants, cache.as_deref())
+        }
+        PluginCode::Script { file, language } => {
+            let home = home.as_deref().unwrap_or(Path::new(""));
+            Plugin::load_script(name, file, *language, plugin.limits, &plugin.grants, home)
+        }
+    }
+}
+
 fn load_plugins(deployment: &Deployment, map: &SourceMap, mistakes: &mut Diagnostics) -> BTreeMap<String, Plugin> {
     let mut plugins = BTreeMap::new();
-    let home = wasm_home();
     for (name, plugin) in &deployment.plugins {
-        let (key, loaded) = match &plugin.code {
-            PluginCode::Component(file) => {
-                let cache = home.as_ref().map(|home| home.join("compiled"));
-                ("component", Plugin::load(name, file, plugin.limits, &plugin.grants, cache.as_deref()))
-            }
-            PluginCode::Script { file, language } => {
-                let home = home.as_deref().unwrap_or(Path::new(""));
-                ("script", Plugin::load_script(name, file, *language, plugin.limits, &plugin.grants, home))
-            }
-        };
-        match loaded {
+        match load_plugin(name, plugin) {
             Ok(loaded) => {
                 plugins.insert(name.clone(), loaded);
             }
             Err(error) => {
-                let key = match &error {
-                    PluginError::NeedlessGrant { .. } | PluginError::NeedlessGrantOf { .. } => "grants",
-                    PluginError::History { .. } if map.has(&format!("plugins.{name}.grants")) => "grants",
-                    PluginError::CompileTime { .. } if map.has(&format!("plugins.{name}.limits")) => "limits",
-                    _ => key,
+                let key = match (&error, &plugin.code) {
+                    (PluginError::NeedlessGrant { .. } | PluginError::NeedlessGrantOf { .. }, _) => "grants",
+                    (PluginError::History { .. }, _) if map.has(&format!("plugins.{name}.grants")) => "grants",
+                    (PluginError::CompileTime { .. }, _) if map.has(&format!("plugins.{name}.limits")) => "limits",
+                    (_, PluginCode::Component(_)) => "component",
+                    (_, PluginCode::Script { .. }) => "script",
                 };
                 let path = format!("plugins.{name}.{key}");
                 mistakes.list.push(map.diagnostic(&path, None, error.to_string(), None));

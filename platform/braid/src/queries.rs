@@ -18,7 +18,7 @@ const WAIT: Duration = Duration::from_secs(30);
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// Where a query is, and its name there.
-struct Remote {
+pub struct Remote {
     client: reqwest::Client,
     address: String,
     name: String,
@@ -60,7 +60,7 @@ pub async fn queries(action: &Queries, output: Output) -> Result<(String, u8), F
 }
 
 impl Remote {
-    fn of(which: &Which) -> Result<Self, Failure> {
+    pub fn of(which: &Which) -> Result<Self, Failure> {
         let (name, http) = deployment(&which.deployment)?;
         let address = match (&which.address, http) {
             (Some(given), _) => given.clone(),
@@ -84,19 +84,31 @@ impl Remote {
         Ok(Self { client, address, name: which.query.clone().unwrap_or(name) })
     }
 
-    fn of_query(&self, path: &str) -> String {
+    /// A path below it.
+    pub fn of_query(&self, path: &str) -> String {
         format!("/v1/queries/{}{path}", self.name)
     }
 
     async fn ask(&self, post: bool, path: &str) -> Result<Value, Failure> {
         let url = format!("http://{}{path}", self.address);
+        let request = if post { self.client.post(&url) } else { self.client.get(&url) };
+        self.answer(request, WAIT + ANSWER_TIME).await
+    }
+
+    /// Posts this, and waits so long for what comes of it.
+    pub async fn post(&self, path: &str, body: &Value, wait: Duration) -> Result<Value, Failure> {
+        let request = self.client.post(format!("http://{}{path}", self.address));
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        self.answer(request, wait + ANSWER_TIME).await
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder, wait: Duration) -> Result<Value, Failure> {
         let away = |error: reqwest::Error| {
             let reason = error.without_url();
             let address = &self.address;
             Failure::Environment(format!("nothing answers at {address} ({reason}): is `braid up` running?"))
         };
-        let request = if post { self.client.post(&url) } else { self.client.get(&url) };
-        let answer = request.timeout(WAIT + ANSWER_TIME).send().await.map_err(away)?;
+        let answer = request.timeout(wait).send().await.map_err(away)?;
         let right = answer.status().is_success();
         let text = answer.text().await.map_err(away)?;
         let answer: Value = serde_json::from_str(&text)

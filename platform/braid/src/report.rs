@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, StringArray, UInt64Array};
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
+use braid_kernel::manifest::Swapped;
 use braid_kernel::serve::Snapshot;
 use braid_kernel::time::rfc3339;
 use braid_kernel::{Manifest, Segment, TableKind, ledger};
@@ -20,6 +21,9 @@ use crate::failure::Failure;
 use crate::layers::{open_store, reader};
 use crate::prepare::Prepared;
 use crate::restarts::Seen;
+
+/// So much of a plugin's digest is shown to people.
+const DIGEST_SHOWN: usize = 12;
 
 /// Answers SQL as of one commit of the store, whether or not something is writing it.
 pub async fn query(prepared: &Prepared, sql: &str, output: Output) -> Result<String, Failure> {
@@ -55,6 +59,7 @@ pub async fn status(prepared: &Prepared, output: Output) -> Result<String, Failu
                 "baseRows": base, "deltaRows": deltas,
             }))).collect::<serde_json::Map<_, _>>(),
             "late": manifest.counts.late,
+            "swaps": manifest.swaps,
         }))
         .map_err(Failure::runtime);
     }
@@ -73,6 +78,11 @@ pub async fn status(prepared: &Prepared, output: Output) -> Result<String, Failu
             rfc3339(base.at_ms)
         )),
         None => text.push_str("base: none yet\n"),
+    }
+    for Swapped { epoch, plugin, from, to, at_ms } in &manifest.swaps {
+        let short = |digest: &str| digest.chars().take(DIGEST_SHOWN).collect::<String>();
+        let (from, to, at) = (short(from), short(to), rfc3339(*at_ms));
+        text.push_str(&format!("plugin {plugin}: {to} from epoch {epoch} on, {from} before; swapped at {at}\n"));
     }
     let sources: Vec<_> = manifest.sources.iter().collect();
     let counted = |counts: &BTreeMap<String, u64>| -> ArrayRef {

@@ -81,15 +81,7 @@ impl Running {
     pub async fn ended(&mut self) -> Ended {
         let Self { speed, base_loop, others, .. } = self;
         tokio::select! {
-            ended = join(speed) => match ended {
-                Ok(Ok(())) => Ended::ByTrigger,
-                Ok(Err(error)) => {
-                    let part = error.part().map(|(kind, name)| (kind.to_owned(), name.to_owned()));
-                    let exception = Exception { message: error.to_string(), part };
-                    Ended::Failed { exception, restartable: error.restartable() }
-                }
-                Err(panic) => failed(format!("bug: the epoch loop ended badly: {panic}"), true),
-            },
+            ended = join(speed) => of_speed(ended),
             ended = join(base_loop) => match ended {
                 // It gives up only when it is fenced.
                 Ok(Err(error)) => failed(error.to_string(), false),
@@ -112,6 +104,20 @@ impl Running {
         }
         if let Some(Ok(Err(error))) = ended(&mut self.base_loop).await {
             tracing::error!(%error, "while stopping");
+        }
+    }
+
+    /// Lets the epoch under way end, and leaves a base that is being written; readers are still answered.
+    pub async fn make_way(&mut self) -> Result<(), Ended> {
+        self.stop.send_replace(true);
+        let ended = ended(&mut self.speed).await;
+        self.halt().await;
+        match ended {
+            Some(ended) => match of_speed(ended) {
+                Ended::ByTrigger => Ok(()),
+                failed => Err(failed),
+            },
+            None => Ok(()),
         }
     }
 
@@ -181,6 +187,18 @@ async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Option<Result<T, JoinErro
     match task.is_some() {
         true => Some(join(task).await),
         false => None,
+    }
+}
+
+fn of_speed(ended: Result<Result<(), SpeedError>, JoinError>) -> Ended {
+    match ended {
+        Ok(Ok(())) => Ended::ByTrigger,
+        Ok(Err(error)) => {
+            let part = error.part().map(|(kind, name)| (kind.to_owned(), name.to_owned()));
+            let exception = Exception { message: error.to_string(), part };
+            Ended::Failed { exception, restartable: error.restartable() }
+        }
+        Err(panic) => failed(format!("bug: the epoch loop ended badly: {panic}"), true),
     }
 }
 

@@ -12,11 +12,14 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cli::Until;
+use crate::door::Doors;
 use crate::failure::Failure;
-use crate::layers::{Layers, base_by, layers, open_states, trigger};
+use crate::layers::{Layers, Swapping, base_by, layers, open_states, trigger};
 use crate::prepare::Prepared;
 use crate::running::{Ended, Running};
 use crate::screen::Screen;
+use crate::swap::{Answer, Tried};
+use crate::swaps::{Replacement, Swaps, stored};
 
 /// A signal that ended the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +38,18 @@ pub enum End {
 }
 
 /// What ends or changes the course of a running query.
-enum Event {
+pub enum Event {
     Signal(Signal),
     Asked(StopMode),
     Ended(Ended),
+    /// A plugin was tried, or is not to be had.
+    Tried(Answer, Result<Tried, String>),
+    /// A plugin has to go, for this reason.
+    Back(String),
 }
 
 /// Runs everything until a signal, a request to stop, the trigger's end, or until it has failed too often.
-pub async fn up(prepared: Arc<Prepared>) -> Result<End, Failure> {
+pub async fn up(mut prepared: Arc<Prepared>) -> Result<End, Failure> {
     let trigger = trigger(&prepared.deployment);
     if !trigger.ends() {
         endless(&prepared.deployment)?;
@@ -56,19 +63,29 @@ pub async fn up(prepared: Arc<Prepared>) -> Result<End, Failure> {
         None => None,
     };
     open_states(&prepared)?;
-    let first = layers(&prepared, trigger, &board, None).await?;
+    let mut restarts = Restarts::new(prepared.deployment.restart, trigger);
+    let first = restarts.layers(&prepared, &board, None).await?;
+    restarts.next = board.snapshot().manifest.next;
     let (close, closing) = watch::channel(false);
     let screen = Screen::new(&prepared, socket.as_ref().map(braid_serve::Socket::address));
     let drawing = AbortOnDropHandle::new(tokio::spawn(screen.draw(board.clone(), closing)));
     let mut running = Running::start(&prepared, first, &board, &status, socket.as_ref())?;
-    let mut restarts = Restarts::new(prepared.deployment.restart, trigger, &board);
+    let mut swaps = Swaps::new(&status);
     status.set(QueryState::Running);
     let outcome = loop {
-        let event = tokio::select! {
+        let mut event = tokio::select! {
             signal = &mut signals => Event::Signal(signal),
             mode = stop_asked(&mut asked) => Event::Asked(mode),
             ended = running.ended() => Event::Ended(ended),
+            event = swaps.next(&prepared, &board) => event,
         };
+        // A plugin on probation that fails the query goes back too.
+        if let Event::Ended(Ended::Failed { exception, .. }) = &event
+            && let Some(reason) = swaps.verdict_of(exception)
+        {
+            event = Event::Back(reason);
+        }
+        let mut next = None;
         let failed = match event {
             Event::Signal(signal) => {
                 status.set(QueryState::Stopping);
@@ -95,20 +112,50 @@ pub async fn up(prepared: Arc<Prepared>) -> Result<End, Failure> {
                 break running.drain(&prepared).await.map(|()| End::Done);
             }
             Event::Ended(Ended::Failed { exception, restartable: false }) => break Err(exception),
-            Event::Ended(Ended::Failed { exception, restartable: true }) => exception,
+            Event::Ended(Ended::Failed { exception, restartable: true }) => Some(exception),
+            Event::Tried(answer, Err(reason)) => {
+                swaps.refuse(answer, reason);
+                continue;
+            }
+            Event::Tried(answer, Ok(tried)) => match running.make_way().await {
+                Ok(()) => {
+                    next = Some(Replacement::by(tried, &prepared, &board, answer));
+                    None
+                }
+                Err(ended) => {
+                    swaps.refuse(answer, "the epoch under way failed".into());
+                    match ended {
+                        Ended::Failed { exception, restartable: false } => break Err(exception),
+                        Ended::Failed { exception, .. } => Some(exception),
+                        Ended::ByTrigger => None,
+                    }
+                }
+            },
+            Event::Back(reason) => {
+                // The epoch under way may be the one that fails.
+                let _ = running.make_way().await;
+                next = swaps.back(reason, &prepared);
+                None
+            }
         };
         running.halt().await;
         let again = tokio::select! {
             signal = &mut signals => break Ok(End::Signal(signal)),
             _ = stop_asked(&mut asked) => break Ok(End::Done),
-            again = restarts.open(&prepared, &board, &status, failed) => again,
+            again = restarts.open(&prepared, next.as_ref(), &board, &status, failed) => again,
         };
         match again {
             Err(exception) => break Err(exception),
-            Ok(layers) => {
-                let next = Running::start(&prepared, layers, &board, &status, socket.as_ref())?;
-                std::mem::replace(&mut running, next).close().await;
+            Ok((layers, which)) => {
+                let started = Running::start(&which, layers, &board, &status, socket.as_ref())?;
+                let before = std::mem::replace(&mut running, started);
                 status.set(QueryState::Running);
+                if let Some(next) = next {
+                    // Who waits is answered before the server closes that it asked.
+                    swaps.replaced(next, &which, &board, &status);
+                }
+                prepared = which;
+                before.close().await;
             }
         }
     };
@@ -132,25 +179,52 @@ struct Restarts {
     backoff: Duration,
     /// The next epoch at the last failure: a query that has come further since begins to count anew.
     next: u64,
+    doors: Doors,
 }
 
 impl Restarts {
-    fn new(allowed: Restart, trigger: Trigger, board: &Board) -> Self {
-        Self { allowed, trigger, failures: 0, backoff: allowed.backoff_min, next: board.snapshot().manifest.next }
+    fn new(allowed: Restart, trigger: Trigger) -> Self {
+        Self { allowed, trigger, failures: 0, backoff: allowed.backoff_min, next: 0, doors: Doors::default() }
     }
 
-    /// Waits, and opens everything again; as often as it may.
-    async fn open(
+    /// Opens everything, while records wait.
+    async fn layers(
         &mut self,
         prepared: &Arc<Prepared>,
         board: &Board,
+        swapping: Option<&Swapping>,
+    ) -> Result<Layers, Failure> {
+        let shut = self.doors.shut().await;
+        let mut layers = layers(prepared, self.trigger, board, None, swapping).await?;
+        self.doors.open(&mut layers.ingest, shut);
+        Ok(layers)
+    }
+
+    /// Waits, if something failed, and opens everything again; as often as it may. With a replacement, that comes first;
+    /// where it fails, the store says which of the two it is now.
+    async fn open(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        replacement: Option<&Replacement>,
+        board: &Board,
         status: &QueryStatus,
-        mut failed: Exception,
-    ) -> Result<Layers, Exception> {
+        failed: Option<Exception>,
+    ) -> Result<(Layers, Arc<Prepared>), Exception> {
         let next = board.snapshot().manifest.next;
         if next > self.next {
             (self.failures, self.backoff, self.next) = (0, self.allowed.backoff_min, next);
         }
+        let mut failed = match failed {
+            Some(failed) => failed,
+            None => {
+                let target = replacement.map_or(prepared, |replacement| &replacement.next);
+                let swapping = replacement.map(|replacement| &replacement.swapping);
+                match self.layers(target, board, swapping).await {
+                    Ok(layers) => return Ok((layers, target.clone())),
+                    Err(failure) => failure.message().into(),
+                }
+            }
+        };
         loop {
             if self.failures >= self.allowed.max_attempts {
                 return Err(failed);
@@ -161,8 +235,12 @@ impl Restarts {
             status.set(QueryState::Restarting(failed));
             tokio::time::sleep(wait).await;
             self.backoff = (wait * 2).min(self.allowed.backoff_max);
-            match layers(prepared, self.trigger, board, None).await {
-                Ok(layers) => return Ok(layers),
+            let opened = async {
+                let target = stored(prepared, replacement.map(|replacement| &replacement.next)).await?;
+                Ok::<_, Failure>((self.layers(&target, board, None).await?, target))
+            };
+            match opened.await {
+                Ok(opened) => return Ok(opened),
                 Err(failure) => failed = failure.message().into(),
             }
         }
@@ -199,7 +277,7 @@ pub async fn run(prepared: Arc<Prepared>, until: Option<Until>) -> Result<Arc<Ma
     };
     let board = Board::new(Snapshot::default());
     open_states(&prepared)?;
-    let Layers { mut speed, base, store, .. } = layers(&prepared, trigger, &board, Some(on_progress)).await?;
+    let Layers { mut speed, base, store, .. } = layers(&prepared, trigger, &board, Some(on_progress), None).await?;
     let (stop, stopping) = watch::channel(false);
     let screen = Screen::new(&prepared, None);
     let drawing = AbortOnDropHandle::new(tokio::spawn(screen.draw(board.clone(), stopping.clone())));

@@ -17,7 +17,7 @@ use crate::fold::FoldLimits;
 use crate::intake::short;
 use crate::ledger::{Ledger, LedgerError, encode, retry};
 use crate::log::{epochs, from_log};
-use crate::manifest::{Base, BaseBy, BaseCommit, Change, Hole, LogIndex, Manifest, Segment, TableKind};
+use crate::manifest::{Base, BaseBy, BaseCommit, Change, Hole, LogIndex, Manifest, Segment, Swap, TableKind};
 use crate::serve::Board;
 use crate::traits::{Clock, Contribution, EpochStart, Job, Merge, Segments};
 
@@ -129,6 +129,18 @@ impl BaseWriter {
         };
         let mut ledger = self.ledger.lock().await;
         ledger.commit(change).await?;
+        self.board.advance(ledger.manifest(), None);
+        Ok(())
+    }
+
+    /// From the next epoch on, tables are made by other code. One edit is the whole of it; `swap.log_index` is filled in here.
+    pub async fn swap(&self, mut swap: Swap) -> Result<(), BaseError> {
+        let manifest = self.ledger.lock().await.manifest();
+        swap.log_index = self.index(&manifest).await?;
+        failpoint!("swap::index::written");
+        let mut ledger = self.ledger.lock().await;
+        ledger.commit(Change::Swap(swap)).await?;
+        failpoint!("swap::committed");
         self.board.advance(ledger.manifest(), None);
         Ok(())
     }

@@ -24,6 +24,8 @@ pub const POINTS: &[&str] = &[
     "base::segments::written",
     "base::index::written",
     "base::committed",
+    "swap::index::written",
+    "swap::committed",
     "gc::delete::before",
     "gc::delete::after",
 ];

@@ -61,6 +61,8 @@ pub(super) fn sums(rows: &[(String, i64)]) -> Vec<(String, i64)> {
 
 #[derive(Default)]
 struct Sums {
+    /// What it adds to each number.
+    more: i64,
     rows: Vec<(String, i64)>,
     seen: BTreeSet<String>,
     /// How many of the rows have flowed.
@@ -84,7 +86,7 @@ impl Job for Sums {
     }
 
     async fn feed(&mut self, _: &str, rows: Rows) -> Result<(), JobError> {
-        self.rows.extend(unbatch(&[rows.batch]));
+        self.rows.extend(unbatch(&[rows.batch]).into_iter().map(|(key, n)| (key, n + self.more)));
         Ok(())
     }
 
@@ -176,8 +178,10 @@ impl Merge for MergeSums {
 pub(super) struct World {
     pub(super) store: Arc<MemoryStore>,
     segments: Arc<MemorySegments>,
-    clock: Arc<MemoryClock>,
+    pub(super) clock: Arc<MemoryClock>,
     processes: u64,
+    /// What jobs add to each number.
+    pub(super) more: i64,
 }
 
 /// What happens to a deployment, in order.
@@ -199,6 +203,11 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// What the tables of a job are made of that adds so much.
+pub(super) fn definitions(more: i64) -> BTreeMap<String, String> {
+    [SUMS, ROWS, FIRSTS, SEEN].map(|table| (table.into(), more.to_string())).into()
+}
+
 pub(super) struct Process {
     pub(super) speed: Speed,
     pub(super) base: BaseWriter,
@@ -216,7 +225,7 @@ impl World {
         let open = Open {
             deployment: "law".into(),
             layout: format!("{by:?}"),
-            definitions: [SUMS, ROWS, FIRSTS, SEEN].map(|table| (table.into(), "1".into())).into(),
+            definitions: definitions(self.more),
             described: BTreeMap::new(),
             kinds: BTreeMap::from([
                 (SUMS.into(), TableKind::Keyed),
@@ -233,7 +242,10 @@ impl World {
             ledger: ledger.clone(),
             segments: self.segments.clone(),
             merge: Arc::new(MergeSums),
-            job: Box::new(|| Ok(Box::<Sums>::default())),
+            job: {
+                let more = self.more;
+                Box::new(move || Ok(Box::new(Sums { more, ..Sums::default() })))
+            },
             board: board.clone(),
             clock: self.clock.clone(),
             on_progress: None,
@@ -244,7 +256,7 @@ impl World {
         let speed = Speed {
             ledger,
             sources: BTreeMap::from([("in".into(), Box::new(source) as _)]),
-            job: Box::<Sums>::default(),
+            job: Box::new(Sums { more: self.more, ..Sums::default() }),
             segments: self.segments.clone(),
             sinks: BTreeMap::new(),
             board,

@@ -18,6 +18,8 @@ mod laws;
 #[cfg(test)]
 mod laws_flow;
 pub mod laws_store;
+#[cfg(test)]
+mod laws_swap;
 pub mod ledger;
 pub mod log;
 pub mod manifest;

@@ -186,6 +186,9 @@ pub struct Manifest {
     pub counts: Counts,
     /// When the last epoch was committed, in milliseconds since the Unix epoch.
     pub committed_at_ms: i64,
+    /// The last replacements of user code, newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub swaps: Vec<Swapped>,
 }
 
 /// One step of the manifest's history, as it is written.
@@ -213,6 +216,8 @@ pub enum Change {
     Commit(EpochCommit),
     /// A base was written.
     Base(BaseCommit),
+    /// From the next epoch on, tables are made by other code.
+    Swap(Swap),
 }
 
 /// A process took over as the only writer.
@@ -261,6 +266,34 @@ pub struct BaseCommit {
     pub log_index: Option<Segment>,
 }
 
+/// User code was replaced by other code that keeps the same tables. What the epochs before came to stays as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Swap {
+    /// Which code, and when.
+    pub swapped: Swapped,
+    /// A digest of each table's definition, of the same tables.
+    pub definitions: BTreeMap<String, String>,
+    /// The deployment as paths and values.
+    pub described: BTreeMap<String, String>,
+    /// An index of all of the log so far, where some of it is in no index yet.
+    pub log_index: Option<Segment>,
+}
+
+/// That user code was replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swapped {
+    /// The first epoch that the new code is asked in.
+    pub epoch: u64,
+    /// Its name.
+    pub plugin: String,
+    /// The digest of the code before.
+    pub from: String,
+    /// The digest of the new code.
+    pub to: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+}
+
 /// An edit that does not follow from the manifest before it: a bug, or a store that somebody else changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the manifest at {sequence} cannot take {what}")]
@@ -274,6 +307,8 @@ pub struct Broken {
 impl Manifest {
     /// The format this code writes, and the newest it reads.
     pub const FORMAT: u32 = 1;
+    /// So many replacements of user code are remembered.
+    pub const SWAPS_MAX: usize = 64;
 
     /// The epochs below it are in the base.
     pub fn horizon(&self) -> u64 {
@@ -324,6 +359,7 @@ impl Manifest {
             }
             Change::Commit(commit) => self.commit(commit).map_err(broken)?,
             Change::Base(base) => self.publish(base).map_err(broken)?,
+            Change::Swap(swap) => self.swap(swap).map_err(broken)?,
         }
         self.sequence += 1;
         Ok(())
@@ -394,6 +430,36 @@ impl Manifest {
             self.log.tail.retain(|epoch| epoch.epoch >= horizon);
         }
         self.base = Some(commit.base.clone());
+        Ok(())
+    }
+
+    /// A log begins anew over all that is there, so that no recompute asks the new code about rows of before; the one of
+    /// before is kept unread. Its seed are base and deltas, side by side: nothing needs to be folded for it.
+    fn swap(&mut self, swap: &Swap) -> Result<(), String> {
+        if swap.swapped.epoch != self.next {
+            return Err(format!("a swap at epoch {}, next is {}", swap.swapped.epoch, self.next));
+        }
+        if !swap.definitions.keys().eq(self.definitions.keys()) {
+            return Err("a swap that changes which tables there are".into());
+        }
+        if !self.log.tail.is_empty() && swap.log_index.is_none() {
+            return Err("a swap without an index of the log's last epochs".into());
+        }
+        let keeps_log = self.keeps_log();
+        let mut archive = std::mem::take(&mut self.log.archive);
+        archive.extend(swap.log_index.clone().or(self.log.index.take()));
+        self.log = Log { archive, ..Log::default() };
+        if keeps_log {
+            let all = |table: &Table| {
+                table.base.iter().chain(table.deltas.iter().flat_map(|delta| &delta.segments)).cloned().collect()
+            };
+            self.log.seed = self.tables.iter().map(|(name, table)| (name.clone(), all(table))).collect();
+            self.log.from = Some(self.next);
+        }
+        self.definitions = swap.definitions.clone();
+        self.described = swap.described.clone();
+        self.swaps.push(swap.swapped.clone());
+        self.swaps.drain(..self.swaps.len().saturating_sub(Self::SWAPS_MAX));
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::answer::Answers;
 use crate::metrics::HttpCounts;
 use crate::problem::{Code, Problem};
-use crate::{Limits, ServeState, changes, completion, console, ingest, manage, metrics, queries, sql, views};
+use crate::{Limits, ServeState, changes, completion, console, ingest, manage, metrics, queries, sql, swaps, views};
 
 /// What every handler sees.
 pub struct App {
@@ -72,6 +72,7 @@ pub fn router(state: ServeState, address: SocketAddr, stopping: watch::Receiver<
         .route("/v1/queries/{id}/explain", get(manage::explain))
         .route("/v1/queries/{id}/await", get(manage::wait))
         .route("/v1/queries/{id}/stop", post(manage::stop))
+        .route("/v1/queries/{id}/plugins/{plugin}/swap", post(swaps::swap))
         .route("/v1/queries:await_any", get(manage::wait_any))
         .route(
             "/v1/sources/{source}/records",
@@ -145,7 +146,7 @@ async fn gate(State(app): Shared, request: Request, next: Next) -> Response {
 async fn bounded(app: &App, route: &'static str, request: Request<Body>, next: Next) -> Response {
     match route {
         // These hold a waiter's permit instead, and have their own time.
-        "changes" | "completion" | "await" => return next.run(request).await,
+        "changes" | "completion" | "await" | "swap" => return next.run(request).await,
         // These must answer also when everything else is busy.
         "livez" | "readyz" | "metrics" | "console" => return next.run(request).await,
         _ => {}
@@ -243,6 +244,7 @@ fn route(path: &str) -> &'static str {
         ["v1", "views", _, "changes"] => "changes",
         ["v1", "sql"] => "sql",
         ["v1", "queries", _, "await" | "stop"] | ["v1", "queries:await_any"] => "await",
+        ["v1", "queries", _, "plugins", _, "swap"] => "swap",
         ["v1", "queries", ..] => "queries",
         ["v1", "sources", _, "records"] => "records",
         ["v1", "completion"] => "completion",

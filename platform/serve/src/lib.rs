@@ -16,6 +16,7 @@ pub mod render;
 mod select;
 mod sql;
 mod status;
+mod swaps;
 mod views;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,9 @@ use tokio::sync::watch;
 
 pub use problem::Code;
 pub use status::{Exception, QueryState, QueryStatus, StopMode};
+pub use swaps::{
+    CANARY_ROWS_DEFAULT, CANARY_SECONDS_DEFAULT, Expect, PROBATION_EPOCHS_DEFAULT, SwapAsked, SwapWanted, Swaps,
+};
 
 /// What is served. Everything in it is shared with the loops that fill it.
 #[derive(Clone)]

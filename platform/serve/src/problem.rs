@@ -18,6 +18,8 @@ pub enum Code {
     UnknownSource,
     /// No query of that id.
     UnknownQuery,
+    /// No plugin of that name.
+    UnknownPlugin,
     /// The view has no row of that key.
     KeyNotFound,
     /// A parameter of the URL cannot be read.
@@ -36,6 +38,8 @@ pub enum Code {
     AnswerTooLarge,
     /// `require=final` and the answer is not.
     NotFinal,
+    /// The plugin stays as it is.
+    SwapRefused,
     /// The `Host` or `Origin` is not this server's.
     ForeignOrigin,
     /// Too many requests at once.
@@ -60,12 +64,13 @@ pub enum Code {
 
 impl Code {
     /// All of them, for tests and documentation.
-    pub const ALL: [Code; 24] = [
+    pub const ALL: [Code; 26] = [
         Code::UnknownRoute,
         Code::MethodNotAllowed,
         Code::UnknownView,
         Code::UnknownSource,
         Code::UnknownQuery,
+        Code::UnknownPlugin,
         Code::KeyNotFound,
         Code::BadParameter,
         Code::BadKey,
@@ -75,6 +80,7 @@ impl Code {
         Code::BodyTooLarge,
         Code::AnswerTooLarge,
         Code::NotFinal,
+        Code::SwapRefused,
         Code::ForeignOrigin,
         Code::Busy,
         Code::Timeout,
@@ -95,6 +101,7 @@ impl Code {
             Code::UnknownView => (404, "unknown_view", "There is no such view"),
             Code::UnknownSource => (404, "unknown_source", "There is no such source for records"),
             Code::UnknownQuery => (404, "unknown_query", "There is no such query"),
+            Code::UnknownPlugin => (404, "unknown_plugin", "There is no such plugin"),
             Code::KeyNotFound => (404, "key_not_found", "The view has no such key"),
             Code::BadParameter => (400, "bad_parameter", "A parameter cannot be read"),
             Code::BadKey => (400, "bad_key", "The key does not fit the view"),
@@ -104,6 +111,7 @@ impl Code {
             Code::BodyTooLarge => (413, "body_too_large", "The body is over the limit"),
             Code::AnswerTooLarge => (422, "answer_too_large", "The answer is over the limit"),
             Code::NotFinal => (409, "not_final", "The answer is not final"),
+            Code::SwapRefused => (409, "swap_refused", "The plugin stays as it is"),
             Code::ForeignOrigin => (403, "foreign_origin", "The request is from elsewhere"),
             Code::Busy => (503, "busy", "Too many requests at once"),
             Code::Timeout => (504, "timeout", "The answer took too long"),

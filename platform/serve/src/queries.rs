@@ -118,6 +118,8 @@ fn described(state: &ServeState) -> Value {
         "sources": sources(manifest),
         "views": manifest.tables.iter().map(|(name, table)| (name.clone(), sizes(table))).collect::<BTreeMap<String, Value>>(),
         "counts": manifest.counts,
+        "plugins": state.plugins,
+        "swap": state.status.swaps.last(),
         "lastProgress": last,
     });
     if let Value::Object(rest) = rest {

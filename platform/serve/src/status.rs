@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::swaps::Swaps;
+
 /// What the query is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueryState {
@@ -101,12 +103,14 @@ pub struct QueryStatus {
     state: watch::Sender<QueryState>,
     stop: watch::Sender<Option<StopMode>>,
     restarts: std::sync::atomic::AtomicU64,
+    /// Plugins that are to be swapped.
+    pub swaps: Swaps,
 }
 
 impl Default for QueryStatus {
     fn default() -> Self {
         let state = watch::Sender::new(QueryState::Starting);
-        Self { state, stop: watch::Sender::new(None), restarts: Default::default() }
+        Self { state, stop: watch::Sender::new(None), restarts: Default::default(), swaps: Swaps::default() }
     }
 }
 

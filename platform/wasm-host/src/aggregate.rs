@@ -1,7 +1,6 @@
 //! A plugin that is an aggregate in SQL: states of groups, which rows are added to and which are merged.
 
 use std::fmt;
-use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -18,16 +17,11 @@ use crate::limits::thread_time;
 use crate::lower::{Lowered, column_data, lower};
 use crate::parts::{Tried, in_parts};
 use crate::plugin::Plugin;
-use crate::scalar::{Described, answers, numbered, types, wire_types};
+use crate::scalar::{answers, numbered, types, wire_types};
 
 /// A plugin that is an aggregate.
 #[derive(Clone)]
-pub struct AggregatePlugin(Arc<Inner>);
-
-struct Inner {
-    plugin: Plugin,
-    described: Described<Summary>,
-}
+pub struct AggregatePlugin(Plugin);
 
 #[derive(ComponentType, Lift, Debug)]
 #[component(record)]
@@ -38,10 +32,10 @@ struct WireProgram {
 
 impl AggregatePlugin {
     pub(crate) fn new(plugin: Plugin) -> Self {
-        Self(Arc::new(Inner { plugin, described: Described::default() }))
+        Self(plugin)
     }
 
-    /// Has a function of the plugin change states by rows, part by part; gives the rows on which it failed.
+    /// Has a function of the plugin change states by rows, and one of what runs beside it too.
     fn change(
         &self,
         function: &str,
@@ -49,7 +43,30 @@ impl AggregatePlugin {
         groups: &[u32],
         rows: &RecordBatch,
     ) -> Result<(RecordBatch, Vec<FailedRow>), JobError> {
-        let plugin = &self.0.plugin;
+        let (old, failed) = self.change_alone(function, states, groups, rows)?;
+        if let Some(canary) = self.0.canary() {
+            match Self(canary.plugin().clone()).change_alone(function, states, groups, rows) {
+                Ok((new, also)) => {
+                    // A state is of many rows: where rows are left out of it, it says nothing of the others.
+                    if !canary.note_failed(rows, &failed, &also) && failed.len() == also.len() {
+                        canary.compare_answers(&old, old.columns(), new.columns(), &[]);
+                    }
+                }
+                Err(error) => canary.broke(rows, error.to_string()),
+            }
+        }
+        Ok((old, failed))
+    }
+
+    /// Part by part; gives the rows on which it failed.
+    fn change_alone(
+        &self,
+        function: &str,
+        states: &RecordBatch,
+        groups: &[u32],
+        rows: &RecordBatch,
+    ) -> Result<(RecordBatch, Vec<FailedRow>), JobError> {
+        let plugin = &self.0;
         let (state_types, row_types) = (types(states)?, types(rows)?);
         let mut states = states.clone();
         let failed = in_parts(plugin, rows.num_rows(), usize::MAX, |range| {
@@ -95,8 +112,8 @@ fn lift_states(states: BatchOut, schema: &SchemaRef, rows: usize) -> Result<Reco
 
 impl AggregateCode for AggregatePlugin {
     fn describe(&self, arguments: &[DataType]) -> Result<Summary, String> {
-        self.0.described.get(arguments, |types| {
-            let said = self.0.plugin.with_guest(|guest, mould| {
+        self.0.watched().summaries.get(arguments, |types| {
+            let said = self.0.with_guest(|guest, mould| {
                 let program: WireProgram = guest.describe(mould, (types,))?;
                 let zero: BatchOut = guest.call("zero", mould, (types,))?;
                 Ok((program, zero))
@@ -122,7 +139,7 @@ impl AggregateCode for AggregatePlugin {
         match failed.into_iter().next() {
             None => Ok(states),
             // A state cannot be left out: rows would be lost.
-            Some(FailedRow { reason, .. }) => Err(JobError::Plugin { plugin: self.0.plugin.name().into(), reason }),
+            Some(FailedRow { reason, .. }) => Err(JobError::Plugin { plugin: self.0.name().into(), reason }),
         }
     }
 
@@ -133,7 +150,7 @@ impl AggregateCode for AggregatePlugin {
         answer: &DataType,
     ) -> Result<(ArrayRef, Vec<FailedRow>), JobError> {
         let arguments = wire_types(arguments).map_err(JobError::Bug)?;
-        answers(&self.0.plugin, "finish", states, answer, |guest, mould, states| {
+        answers(&self.0, "finish", states, answer, |guest, mould, states| {
             guest.call("finish", mould, (arguments.as_slice(), states))
         })
     }
@@ -141,6 +158,6 @@ impl AggregateCode for AggregatePlugin {
 
 impl fmt::Debug for AggregatePlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AggregatePlugin({:?})", self.0.plugin)
+        write!(f, "AggregatePlugin({:?})", self.0)
     }
 }

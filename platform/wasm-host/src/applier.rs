@@ -9,6 +9,7 @@ use braid_kernel::keyed::FailedRow;
 use braid_wire::Type;
 
 use crate::boundary::BatchIn;
+use crate::canary::Beside;
 use crate::error::PluginError;
 use crate::guest::{Failure, Guest, Mould};
 use crate::lift::lift;
@@ -37,11 +38,12 @@ pub struct Applier {
     output: SchemaRef,
     /// Kept from batch to batch, thrown away with the first failure that it does not survive.
     guest: Option<Guest>,
+    beside: Beside<Box<Applier>>,
 }
 
 impl Applier {
     pub(crate) fn new(plugin: Plugin, input: SchemaRef, types: Vec<Type>, output: SchemaRef) -> Self {
-        Self { plugin, input, types, output, guest: None }
+        Self { plugin, input, types, output, guest: None, beside: Beside::default() }
     }
 
     /// The plugin.
@@ -66,13 +68,13 @@ impl Applier {
 
     /// Applies the plugin. Whatever it does, the rows are in the output or in `failed`; an error means that the batch is
     /// not of the schema the plugin was asked about, or that its output is too large to be one batch.
-    pub fn apply(&mut self, batch: &RecordBatch) -> Result<Applied, PluginError> {
-        self.check(batch)?;
+    pub fn apply(&mut self, rows: &RecordBatch) -> Result<Applied, PluginError> {
+        self.check(rows)?;
         let mut outputs = Vec::new();
         let plugin = self.plugin.clone();
-        let failed = in_parts(&plugin, batch.num_rows(), usize::MAX, |range| {
+        let failed = in_parts(&plugin, rows.num_rows(), usize::MAX, |range| {
             let worn = self.guest.is_some();
-            Ok::<_, PluginError>(match self.attempt(&batch.slice(range.start, range.len())) {
+            Ok::<_, PluginError>(match self.attempt(&rows.slice(range.start, range.len())) {
                 Ok(Some(output)) => {
                     outputs.push(output);
                     Tried::Passed
@@ -95,7 +97,28 @@ impl Applier {
                 reason: error.to_string(),
             })?,
         };
-        Ok(Applied { batch, failed })
+        let applied = Applied { batch, failed };
+        self.compare(rows, &applied);
+        Ok(applied)
+    }
+
+    /// Gives the rows to what runs beside it too.
+    fn compare(&mut self, rows: &RecordBatch, old: &Applied) {
+        let input = &self.input;
+        let beside = self.beside.of(&self.plugin, |canary| match canary.plugin().applier(input) {
+            Ok(applier) => Ok(Box::new(applier)),
+            Err(error) => Err(error.to_string()),
+        });
+        let Some((canary, applier)) = beside else { return };
+        match applier.apply(rows) {
+            Ok(new) => {
+                canary.note_failed(rows, &old.failed, &new.failed);
+                if new.failed.iter().map(|failed| failed.row).eq(old.failed.iter().map(|failed| failed.row)) {
+                    canary.compare_outputs(&old.batch, &new.batch);
+                }
+            }
+            Err(error) => canary.broke(rows, error.to_string()),
+        }
     }
 
     /// The output; nothing where the batch would not fit into the plugin's memory.

@@ -13,6 +13,7 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 
 use crate::applier::fits;
 use crate::boundary::{BatchIn, BatchOut, ColumnIn, WireField, WireSchema};
+use crate::canary::{Beside, Canary, Found, record};
 use crate::error::PluginError;
 use crate::guest::{Failure, Guest};
 use crate::lift::{lift, lift_schema};
@@ -207,7 +208,7 @@ impl KeyedCode for KeyedPlugin {
     }
 
     fn start(&self) -> Result<Box<dyn Keyed>, JobError> {
-        Ok(Box::new(Running { described: self.0.clone(), guest: None }))
+        Ok(Box::new(Running::new(self.0.clone())))
     }
 }
 
@@ -216,6 +217,7 @@ struct Running {
     described: Arc<Described>,
     /// Kept from turn to turn, thrown away with the first failure that it does not survive.
     guest: Option<Guest>,
+    beside: Beside<Box<Running>>,
 }
 
 impl std::fmt::Debug for Running {
@@ -232,6 +234,7 @@ impl Keyed for Running {
             let worn = self.guest.is_some();
             Ok::<_, JobError>(match self.attempt(&turn)? {
                 Ok(Some(outcome)) => {
+                    self.compare(&turn, &outcome)?;
                     memory.settle(outcome)?;
                     Tried::Passed
                 }
@@ -249,6 +252,47 @@ impl Keyed for Running {
 }
 
 impl Running {
+    fn new(described: Arc<Described>) -> Self {
+        Self { described, guest: None, beside: Beside::default() }
+    }
+
+    /// Gives the turn to what runs beside it too; nothing of what it makes of it is kept.
+    fn compare(&mut self, turn: &Turn, old: &Outcome) -> Result<(), JobError> {
+        let described = &self.described;
+        let beside = self.beside.of(&described.plugin, |canary| described.beside(canary));
+        let Some((canary, running)) = beside else { return Ok(()) };
+        let rows = &turn.rows.rows;
+        let worn = running.guest.is_some();
+        let _log = running.described.plugin.mould().host.batch();
+        let mut tried = running.attempt(turn)?;
+        if worn && tried.is_err() {
+            // As for the plugin at work: what many rows before it left behind is not this turn's fault.
+            running.guest = None;
+            tried = running.attempt(turn)?;
+        }
+        match tried {
+            Ok(None) => {}
+            Ok(Some(new)) => {
+                canary.note_failed(rows, &[], &[]);
+                canary.compare_outputs(&old.rows, &new.rows);
+                if old.rows == new.rows && (&old.states, &old.timers) != (&new.states, &new.timers) {
+                    let reason = "what it remembers is other".into();
+                    canary.note_differing(1, || Found { reason, record: record(rows, 0) });
+                }
+            }
+            Err(failure) => {
+                running.guest = None;
+                // A turn is not taken apart for it: one record of it is at fault at least.
+                let reason = match rows.num_rows() {
+                    1 => failure.reason,
+                    many => format!("{} (given {many} records at once, of which the first is shown)", failure.reason),
+                };
+                canary.note_failed(rows, &[], &[FailedRow { row: 0, reason }]);
+            }
+        }
+        Ok(())
+    }
+
     /// What came of a turn; nothing where it would not fit into the plugin's memory.
     fn attempt(&mut self, turn: &Turn) -> Result<Result<Option<Outcome>, Failure>, JobError> {
         let described = &*self.described;
@@ -304,6 +348,14 @@ impl Running {
 }
 
 impl Described {
+    /// The same for another plugin.
+    fn beside(&self, canary: &Canary) -> Result<Box<Running>, String> {
+        let keys: Vec<String> = self.keys.schema.fields().iter().map(|field| field.name().clone()).collect();
+        let initial = self.initial.as_ref().map(|columns| &columns.schema);
+        let described = KeyedPlugin::describe(canary.plugin(), &self.input.schema, &keys, initial);
+        described.map(|plugin| Box::new(Running::new(plugin.0))).map_err(|error| error.to_string())
+    }
+
     /// What the plugin returned, of which nothing is believed.
     fn outcome(&self, outcome: OutcomeOut, keys: usize) -> Result<Outcome, String> {
         if outcome.states.len() != self.variables.len() {

@@ -60,6 +60,7 @@ pub(crate) fn in_parts<E>(
             }
         }
     }
+    plugin.count(rows, failed.len());
     if let Some(FailedRow { reason, .. }) = failed.first() {
         tracing::warn!(plugin = plugin.name(), rows = failed.len(), reason, "records failed");
     }

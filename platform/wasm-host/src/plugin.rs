@@ -27,6 +27,7 @@ use crate::inspect::world;
 use crate::keyed::KeyedPlugin;
 use crate::lift::lift_schema;
 use crate::limits::Ticker;
+use crate::replace::Watched;
 use crate::scalar::ScalarPlugin;
 use crate::script;
 use crate::sink::SinkPlugin;
@@ -51,6 +52,7 @@ struct Inner {
     mould: Mould,
     /// Instances that nobody uses.
     idle: Mutex<Vec<Guest>>,
+    watched: Watched,
 }
 
 /// What SQL can call.
@@ -87,7 +89,7 @@ impl Plugin {
     ) -> Result<Self, PluginError> {
         let source = read(name, path, limits)?;
         let (mould, digest) = script::mould(name, path, source, language, limits, grants, home)?;
-        Ok(Self(Arc::new(Inner { name: name.into(), digest, mould, idle: Mutex::default() })))
+        Ok(Self::of(name, digest, mould))
     }
 
     /// Takes a component's bytes. `cache` as for [`Self::load`].
@@ -103,8 +105,11 @@ impl Plugin {
         let engine = engine_for(name, limits)?;
         let component = compile(&engine, name, bytes, limits.compile_time, cache)?;
         let mould = mould(name, &engine, &component, limits, grants)?;
-        let digest = identity(bytes, grants);
-        Ok(Self(Arc::new(Inner { name: name.into(), digest, mould, idle: Mutex::default() })))
+        Ok(Self::of(name, identity(bytes, grants), mould))
+    }
+
+    fn of(name: &str, digest: String, mould: Mould) -> Self {
+        Self(Arc::new(Inner { name: name.into(), digest, mould, idle: Mutex::default(), watched: Watched::default() }))
     }
 
     /// The name it has in the deployment.
@@ -170,6 +175,10 @@ impl Plugin {
     /// Throws away the instances of a function: what comes next has a fresh one.
     pub fn renew(&self) {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.0.watched
     }
 
     /// Has an instance do something. Instances are kept for whoever comes next, but for those that broke.

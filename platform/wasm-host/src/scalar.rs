@@ -24,12 +24,7 @@ use crate::plugin::Plugin;
 
 /// A plugin that is a function.
 #[derive(Clone)]
-pub struct ScalarPlugin(Arc<Inner>);
-
-struct Inner {
-    plugin: Plugin,
-    described: Described<DataType>,
-}
+pub struct ScalarPlugin(Plugin);
 
 /// What a plugin said of arguments' types: it is asked once.
 pub(crate) struct Described<T>(Mutex<HashMap<Vec<DataType>, Result<T, String>>>);
@@ -54,18 +49,24 @@ impl<T: Clone> Described<T> {
         known.insert(arguments.to_vec(), said.clone());
         said
     }
+
+    /// All arguments that it can be called with, as far as it was asked.
+    pub(crate) fn known(&self) -> Vec<(Vec<DataType>, T)> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().filter_map(|(arguments, said)| Some((arguments.clone(), said.clone().ok()?))).collect()
+    }
 }
 
 impl ScalarPlugin {
     pub(crate) fn new(plugin: Plugin) -> Self {
-        Self(Arc::new(Inner { plugin, described: Described::default() }))
+        Self(plugin)
     }
 }
 
 impl ScalarCode for ScalarPlugin {
     fn describe(&self, arguments: &[DataType]) -> Result<DataType, String> {
-        self.0.described.get(arguments, |types| {
-            let said = self.0.plugin.with_guest(|guest, mould| guest.describe::<_, WireType>(mould, (types,)));
+        self.0.watched().answers.get(arguments, |types| {
+            let said = self.0.with_guest(|guest, mould| guest.describe::<_, WireType>(mould, (types,)));
             said.map_err(|failure| failure.reason).and_then(lift_type)
         })
     }
@@ -76,15 +77,14 @@ impl ScalarCode for ScalarPlugin {
         rows: usize,
         answer: &DataType,
     ) -> Result<(ArrayRef, Vec<FailedRow>), JobError> {
-        let plugin = &self.0.plugin;
         let batch = numbered(arguments, rows)?;
-        answers(plugin, "call", &batch, answer, |guest, mould, batch| guest.work(mould, (batch,)))
+        answers(&self.0, "call", &batch, answer, |guest, mould, batch| guest.work(mould, (batch,)))
     }
 }
 
 impl fmt::Debug for ScalarPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ScalarPlugin({:?})", self.0.plugin)
+        write!(f, "ScalarPlugin({:?})", self.0)
     }
 }
 
@@ -106,8 +106,31 @@ pub(crate) fn numbered(arguments: &[ArrayRef], rows: usize) -> Result<RecordBatc
     RecordBatch::try_new_with_options(schema, arguments.to_vec(), &options).map_err(bug)
 }
 
-/// Has a plugin answer each row of a batch; in halves where it fails.
+/// Has a plugin answer each row of a batch, and what runs beside it too.
 pub(crate) fn answers(
+    plugin: &Plugin,
+    function: &str,
+    batch: &RecordBatch,
+    answer: &DataType,
+    call: impl Fn(&mut Guest, &Mould, BatchIn<'_>) -> Result<ColumnOut, Failure>,
+) -> Result<(ArrayRef, Vec<FailedRow>), JobError> {
+    let (old, failed) = answers_of(plugin, function, batch, answer, &call)?;
+    if let Some(canary) = plugin.canary() {
+        match answers_of(canary.plugin(), function, batch, answer, &call) {
+            Ok((new, also)) => {
+                canary.note_failed(batch, &failed, &also);
+                let mut unfair = [failed.as_slice(), &also].concat();
+                unfair.sort_by_key(|failed| failed.row);
+                canary.compare_answers(batch, &[old.clone()], &[new], &unfair);
+            }
+            Err(error) => canary.broke(batch, error.to_string()),
+        }
+    }
+    Ok((old, failed))
+}
+
+/// In halves where it fails.
+fn answers_of(
     plugin: &Plugin,
     function: &str,
     batch: &RecordBatch,

@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
+use tokio::runtime::Handle;
 use tracing::subscriber::NoSubscriber;
 
 use crate::cli::Output;
@@ -146,6 +147,8 @@ pub enum Plugin {
         #[arg(short, long)]
         to: PathBuf,
     },
+    /// Put other code in the place of a plugin of a running deployment.
+    Swap(crate::swap_command::Swap),
 }
 
 /// Runs a command; gives its exit code. Blocks.
@@ -164,6 +167,10 @@ pub fn run(action: Plugin, output: Output) -> Result<u8, Failure> {
         Plugin::Componentize { module, to } => {
             let component = braid_wasm_host::componentize(&read(&module)?).map_err(Failure::runtime)?;
             write(&to, &component)?;
+            Ok(0)
+        }
+        Plugin::Swap(swap) => {
+            println!("{}", Handle::current().block_on(crate::swap_command::swap(&swap, output))?);
             Ok(0)
         }
     }

@@ -1,0 +1,3 @@
+//! See the crate.
+
+braid_versions::count!("seen", 2i64, |_| ());

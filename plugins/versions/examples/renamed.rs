@@ -1,0 +1,3 @@
+//! See the crate.
+
+braid_versions::tag!("edition", 4, |_| ());

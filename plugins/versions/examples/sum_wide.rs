@@ -1,0 +1,3 @@
+//! See the crate.
+
+braid_versions::sum!(1, f64);
