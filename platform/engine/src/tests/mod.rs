@@ -91,6 +91,7 @@ pub fn catalog(views: &[(&str, &str)]) -> Catalog {
             "teams".into(),
             StaticInput { schema: group_rows().schema(), batches: vec![group_rows()] },
         )]),
+        functions: Vec::new(),
         views: views.iter().map(|(name, sql)| ((*name).into(), (*sql).into())).collect(),
     }
 }
