@@ -194,7 +194,7 @@ impl Guest {
     pub(crate) fn start(mould: &Mould) -> Result<Self, Failure> {
         let began = thread_time();
         let data = Data {
-            limiter: Limiter::new(mould.limits),
+            limiter: Limiter::new(mould.limits, mould.script.is_some()),
             deadline: began + mould.limits.time,
             timed_out: false,
             is_script: mould.script.is_some(),

@@ -15,14 +15,16 @@ use wasmtime::{Engine, ResourceLimiter};
 /// How often a running guest looks at the time: how much later than its limit it may be stopped.
 pub const TICK: Duration = Duration::from_millis(1);
 
-/// A component without imports is one core instance; what wraps it is a few more. An interpreter has its libraries.
-const INSTANCES_MAX: usize = 64;
-/// One for each core instance.
-const TABLES_MAX: usize = 64;
+/// A component without imports is one core instance; what wraps it is a few more. There is one table for each.
+const INSTANCES_MAX: usize = 16;
+/// An interpreter has its libraries.
+const INTERPRETER_INSTANCES_MAX: usize = 64;
 /// No contract has resources: a component can make some only for itself.
 pub(crate) const HANDLES_MAX: usize = 1_024;
-/// What is measured is all of them together. A guest has one; an interpreter has one for its adapter too.
-const MEMORIES_MAX: usize = 4;
+/// What is measured is all of them together.
+const MEMORIES_MAX: usize = 1;
+/// An interpreter has one for its adapter too.
+const INTERPRETER_MEMORIES_MAX: usize = 4;
 
 /// Bounds what one instance may hold.
 #[derive(Debug)]
@@ -30,17 +32,23 @@ pub(crate) struct Limiter {
     memory_bytes_max: usize,
     table_elements_max: usize,
     memory_bytes: usize,
+    /// Instances and tables, and memories.
+    parts_max: (usize, usize),
     /// What was asked for when the answer was no, in words.
     pub(crate) denied: Option<String>,
 }
 
 impl Limiter {
-    pub(crate) fn new(limits: PluginLimits) -> Self {
+    pub(crate) fn new(limits: PluginLimits, interpreter: bool) -> Self {
         let whole = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
         Self {
             memory_bytes_max: whole(limits.memory_bytes),
             table_elements_max: whole(limits.table_elements),
             memory_bytes: 0,
+            parts_max: match interpreter {
+                true => (INTERPRETER_INSTANCES_MAX, INTERPRETER_MEMORIES_MAX),
+                false => (INSTANCES_MAX, MEMORIES_MAX),
+            },
             denied: None,
         }
     }
@@ -72,15 +80,15 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        INSTANCES_MAX
+        self.parts_max.0
     }
 
     fn tables(&self) -> usize {
-        TABLES_MAX
+        self.parts_max.0
     }
 
     fn memories(&self) -> usize {
-        MEMORIES_MAX
+        self.parts_max.1
     }
 }
 

@@ -312,21 +312,21 @@ fn an_aggregate_by_its_contract() {
         };
         assert_eq!(field(&zero, "rows"), &Val::U32(1));
         // Two groups: the first and the third row, and the second.
-        let state = |sums: &[f64], counts: &[i64]| {
-            let sum = column("sum", "float64", None, None, &le(sums.iter().map(|sum| sum.to_le_bytes())));
+        let state = |cents: &[i64], counts: &[i64]| {
+            let sum = column("cents", "int64", None, None, &le(cents.iter().map(|cents| cents.to_le_bytes())));
             let count = column("count", "int64", None, None, &le(counts.iter().map(|count| count.to_le_bytes())));
-            batch(sums.len() as u32, vec![sum, count])
+            batch(cents.len() as u32, vec![sum, count])
         };
         let groups = |groups: &[u32]| Val::List(groups.iter().map(|group| Val::U32(*group)).collect());
         let added = direct.call(
             AGGREGATES,
             "accumulate",
-            &[state(&[0.0, 0.0], &[0, 0]), groups(&[0, 1, 0]), batch(3, vec![rows.clone()])],
+            &[state(&[0, 0], &[0, 0]), groups(&[0, 1, 0]), batch(3, vec![rows.clone()])],
         );
-        assert_eq!(values(&added, 0), bytes(&le([11.0_f64, 2.0].map(f64::to_le_bytes))));
+        assert_eq!(values(&added, 0), bytes(&le([1100_i64, 200].map(i64::to_le_bytes))));
         assert_eq!(values(&added, 1), bytes(&le([2_i64, 1].map(i64::to_le_bytes))));
-        let merged = direct.call(AGGREGATES, "merge", &[added, groups(&[1]), state(&[4.0], &[2])]);
-        assert_eq!(values(&merged, 0), bytes(&le([11.0_f64, 6.0].map(f64::to_le_bytes))));
+        let merged = direct.call(AGGREGATES, "merge", &[added, groups(&[1]), state(&[400], &[2])]);
+        assert_eq!(values(&merged, 0), bytes(&le([1100_i64, 600].map(i64::to_le_bytes))));
         let answer = direct.call(AGGREGATES, "finish", &[arguments.clone(), merged]);
         assert_eq!(field(&answer, "values"), &bytes(&le([5.5_f64, 2.0].map(f64::to_le_bytes))), "{language:?}");
     }
