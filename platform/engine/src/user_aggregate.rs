@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
@@ -19,7 +18,7 @@ use datafusion::logical_expr::{
 use crate::functions::BATCH_ROWS;
 use crate::grouped::{passes, state_of_each};
 use crate::ungrouped::Ungrouped;
-use crate::user::{Function, Note, coerced, outside};
+use crate::user::{Function, Note, Unseen, coerced, outside};
 
 /// Old states are dropped when there are so many rows of them for one that counts,
 const STALE_FACTOR: usize = 2;
@@ -27,21 +26,17 @@ const STALE_FACTOR: usize = 2;
 const BATCHES_MAX: usize = 1024;
 
 /// An aggregate as SQL knows it.
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct UserAggregate {
     note: Note,
-    code: Arc<dyn AggregateCode>,
-    definition: String,
+    code: Unseen<dyn AggregateCode>,
     signature: Signature,
 }
 
 impl UserAggregate {
     pub fn new(function: &Function, code: Arc<dyn AggregateCode>) -> Self {
-        Self {
-            note: Note { function: function.name.clone(), fails: function.fails },
-            code,
-            definition: function.definition.clone(),
-            signature: Signature::user_defined(Volatility::Immutable),
-        }
+        let signature = Signature::user_defined(Volatility::Immutable);
+        Self { note: Note::of(function), code: Unseen(code), signature }
     }
 
     /// Whether it is one of the user's, which promise that they merge.
@@ -51,7 +46,7 @@ impl UserAggregate {
     }
 
     fn describe(&self, arguments: &[DataType]) -> Result<Summary> {
-        self.code.describe(arguments).map_err(|reason| plan_datafusion_err!("`{}`: {reason}", self.note.function))
+        self.code.0.describe(arguments).map_err(|reason| plan_datafusion_err!("`{}`: {reason}", self.note.function))
     }
 
     fn groups(&self, args: &AccumulatorArgs) -> Result<UserGroups> {
@@ -59,28 +54,7 @@ impl UserAggregate {
             return not_impl_err!("{}(DISTINCT …): take DISTINCT out, or select distinct rows first", self.name());
         }
         let arguments: Vec<DataType> = args.expr_fields.iter().map(|field| field.data_type().clone()).collect();
-        Ok(UserGroups::new(self.note.clone(), self.code.clone(), self.describe(&arguments)?, arguments))
-    }
-}
-
-impl fmt::Debug for UserAggregate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "UserAggregate({})", self.note.function)
-    }
-}
-
-impl PartialEq for UserAggregate {
-    fn eq(&self, other: &Self) -> bool {
-        self.note == other.note && self.definition == other.definition
-    }
-}
-
-impl Eq for UserAggregate {}
-
-impl Hash for UserAggregate {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.note.hash(state);
-        self.definition.hash(state);
+        Ok(UserGroups::new(self.note.clone(), self.code.0.clone(), self.describe(&arguments)?, arguments))
     }
 }
 
@@ -94,7 +68,7 @@ impl AggregateUDFImpl for UserAggregate {
     }
 
     fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
-        coerced(self.name(), arguments, |types| self.code.describe(types))
+        coerced(self.name(), arguments, |types| self.code.0.describe(types))
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
