@@ -92,3 +92,43 @@ fn a_plugin_that_eats_memory_is_contained() {
 fn a_plugin_that_traps_is_contained() {
     contained("trap");
 }
+
+#[test]
+fn batches_come_out_of_a_plugin_in_the_order_in_which_they_went_in() {
+    let rows: u64 = 60_000;
+    let is_evil = |n: &u64| n % 9_973 == 7;
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let (input, output) = (home.path().join("input"), home.path().join("output"));
+    std::fs::create_dir(&input).expect("a fresh directory");
+    let line = |n: u64| format!("{{\"ip\":\"{}\",\"n\":{n}}}\n", if is_evil(&n) { "evil" } else { "203.0.113.1" });
+    std::fs::write(input.join("1.json"), (0..rows).map(line).collect::<String>()).expect("a fresh file");
+    for layout in ["kappa", "lambda"] {
+        let home = home.path().join(layout);
+        std::fs::create_dir(&home).expect("a fresh directory");
+        let output = output.join(layout);
+        let river = River::new("e2e/hostile/lanes.yaml", &home)
+            .layout(layout)
+            .env("INPUT", input.display())
+            .env("OUTPUT", output.display())
+            .env("COMPONENT", crimes().join("trap.wasm").display());
+        river.catch_up().ok(layout);
+        let good: Vec<u64> = (0..rows).filter(|n| !is_evil(n)).collect();
+        let through = [format!("{},{}", good.len(), good.iter().sum::<u64>())];
+        assert_eq!(river.rows("SELECT n, total FROM through"), through, "{layout}");
+        let evil: Vec<String> = (0..rows).filter(is_evil).map(|n| n.to_string()).collect();
+        assert_eq!(river.rows("SELECT `offset` FROM dead_letters ORDER BY `offset`"), evil, "{layout}");
+        let mut files: Vec<PathBuf> = Vec::new();
+        for entry in std::fs::read_dir(&output).expect("the sink's directory") {
+            files.push(entry.expect("a file").path());
+        }
+        files.retain(|file| file.extension().is_some_and(|of| of == "txt"));
+        files.sort();
+        let lines: Vec<String> = (files.iter())
+            .flat_map(|file| {
+                std::fs::read_to_string(file).expect("text").lines().map(str::to_owned).collect::<Vec<_>>()
+            })
+            .collect();
+        let good: Vec<String> = good.iter().map(u64::to_string).collect();
+        assert!(lines == good, "{layout}: the sink has {} rows of {}, or in another order", lines.len(), good.len());
+    }
+}

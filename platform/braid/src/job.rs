@@ -10,9 +10,9 @@ use arrow::json::LineDelimitedWriter;
 use async_trait::async_trait;
 use braid_engine::{EngineJob, Failed, Unanswered};
 use braid_kernel::{BadRecord, Contribution, EpochStart, Job, JobError, Rows, Tables};
-use braid_spec::model::{Deployment, OnPluginError, Stream};
-use braid_wasm_host::Applier;
+use braid_spec::model::{Deployment, OnPluginError};
 
+use crate::lanes::{Lanes, Shaped};
 use crate::position::{self, Position};
 use crate::prepare::Prepared;
 
@@ -20,21 +20,10 @@ use crate::prepare::Prepared;
 const LATE_ROWS_KEPT_MAX: usize = 10_000;
 
 /// A plugin, and what to do about its failures.
-struct User {
+#[derive(Clone)]
+pub struct User {
     plugin: String,
     on_error: OnPluginError,
-}
-
-/// One plugin on its way.
-struct Step {
-    user: User,
-    applier: Applier,
-}
-
-/// A stream: what it reads, and the plugins in order.
-struct Pipe {
-    stream: Stream,
-    steps: Vec<Step>,
 }
 
 /// See the module.
@@ -42,7 +31,7 @@ pub struct DeploymentJob {
     engine: EngineJob,
     /// The inputs that some view reads.
     read: Vec<String>,
-    pipes: Vec<Pipe>,
+    lanes: Lanes,
     /// Per stream with state its plugin.
     keyed: BTreeMap<String, User>,
     /// The views whose rows flow into sinks.
@@ -60,21 +49,10 @@ impl DeploymentJob {
     /// A job that has seen nothing.
     pub fn new(prepared: &Prepared) -> Result<Self, JobError> {
         let deployment = &prepared.deployment;
-        let mut pipes = vec![];
-        for stream in &deployment.streams {
-            let mut steps = vec![];
-            let mut schema = prepared.inputs[&stream.from[0]].schema.clone();
-            for name in &stream.apply {
-                let applier = prepared.plugins[name].applier(&schema).map_err(bug)?;
-                schema = applier.output_schema().clone();
-                steps.push(Step { user: User::of(deployment, name), applier });
-            }
-            pipes.push(Pipe { stream: stream.clone(), steps });
-        }
         Ok(Self {
             engine: prepared.engine.job()?,
             read: prepared.engine.views().values().flat_map(|view| view.inputs.keys().cloned()).collect(),
-            pipes,
+            lanes: Lanes::new(prepared)?,
             keyed: (deployment.streams.iter())
                 .filter_map(|stream| Some((stream.name.clone(), stream.transform_with_state.as_ref()?)))
                 .map(|(stream, keyed)| (stream, User::of(deployment, &keyed.plugin)))
@@ -94,6 +72,33 @@ impl DeploymentJob {
 }
 
 impl DeploymentJob {
+    /// Takes the oldest batch that is in the plugins into the engine. Says whether there was one.
+    async fn take(&mut self) -> Result<bool, JobError> {
+        match self.lanes.take().await? {
+            Some(shaped) => self.give(shaped).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    async fn give(&mut self, shaped: Shaped) -> Result<(), JobError> {
+        let Shaped { source, rows, streams, failed } = shaped;
+        self.contribution.add_failed(failed);
+        for (stream, rows) in streams.iter().filter(|(stream, _)| self.read.contains(stream)) {
+            let batch = match self.keyed.contains_key(stream) {
+                true => &position::given(&source, rows)?,
+                false => &rows.batch,
+            };
+            self.engine.feed(stream, batch).await?;
+        }
+        if self.read.contains(&source) {
+            self.engine.feed(&source, &rows.batch).await?;
+        }
+        if rows.batch.num_rows() > 0 {
+            self.last = Some(Position::of(&source, &rows, 0));
+        }
+        self.note_unanswered()
+    }
+
     /// Notes rows for which functions in SQL had no answer: the arguments, and where the rows began that they came of.
     fn note_unanswered(&mut self) -> Result<(), JobError> {
         for Unanswered { function, reason, arguments } in self.engine.unanswered() {
@@ -110,6 +115,7 @@ impl Job for DeploymentJob {
     fn begin(&mut self, start: EpochStart) {
         self.contribution = Contribution::default();
         self.event_time_max.clear();
+        self.lanes.clear();
         self.engine.begin(start);
     }
 
@@ -120,37 +126,17 @@ impl Job for DeploymentJob {
             let seen = self.event_time_max.entry(source.to_string()).or_insert(latest);
             *seen = latest.max(*seen);
         }
-        let mut flowing: Vec<(&str, Rows)> = vec![];
-        for pipe in &mut self.pipes {
-            let mut parents: Vec<Rows> = vec![];
-            for from in &pipe.stream.from {
-                parents.extend((from == source).then(|| rows.clone()));
-                parents.extend(flowing.iter().filter(|(name, _)| name == from).map(|(_, rows)| rows.clone()));
-            }
-            for mut rows in parents {
-                for step in &mut pipe.steps {
-                    rows = step.apply(source, rows, &mut self.contribution)?;
-                }
-                if self.read.contains(&pipe.stream.name) {
-                    let batch = match self.keyed.contains_key(&pipe.stream.name) {
-                        true => &position::given(source, &rows)?,
-                        false => &rows.batch,
-                    };
-                    self.engine.feed(&pipe.stream.name, batch).await?;
-                }
-                flowing.push((&pipe.stream.name, rows));
-            }
+        while self.lanes.is_full() {
+            self.take().await?;
         }
-        if self.read.iter().any(|input| input == source) {
-            self.engine.feed(source, &rows.batch).await?;
+        match self.lanes.put(source, rows)? {
+            Some(shaped) => self.give(shaped).await,
+            None => Ok(()),
         }
-        if rows.batch.num_rows() > 0 {
-            self.last = Some(Position::of(source, &rows, 0));
-        }
-        self.note_unanswered()
     }
 
     async fn flow(&mut self) -> Result<BTreeMap<String, Vec<RecordBatch>>, JobError> {
+        while self.take().await? {}
         self.engine.flow(&self.flowing).await
     }
 
@@ -159,6 +145,7 @@ impl Job for DeploymentJob {
     }
 
     async fn finish(&mut self, final_before: Option<i64>) -> Result<Contribution, JobError> {
+        while self.take().await? {}
         let result = self.engine.finish(final_before).await?;
         self.note_unanswered()?;
         let mut contribution = std::mem::take(&mut self.contribution);
@@ -201,25 +188,13 @@ impl Job for DeploymentJob {
     }
 }
 
-impl Step {
-    /// One crossing of the sandbox. Records on which the plugin fails leave the stream here.
-    fn apply(&mut self, source: &str, rows: Rows, contribution: &mut Contribution) -> Result<Rows, JobError> {
-        let applied = self.applier.apply(&rows.batch).map_err(bug)?;
-        for failed in applied.failed {
-            let position = Position::of(source, &rows, failed.row);
-            self.user.note(position, &rows.batch.slice(failed.row, 1), failed.reason, contribution)?;
-        }
-        Ok(Rows { batch: applied.batch, ..rows })
-    }
-}
-
 impl User {
-    fn of(deployment: &Deployment, plugin: &str) -> Self {
+    pub fn of(deployment: &Deployment, plugin: &str) -> Self {
         Self { plugin: plugin.to_owned(), on_error: deployment.plugins[plugin].on_error }
     }
 
     /// Does what the deployment says about a row on which the plugin failed.
-    fn note(
+    pub fn note(
         &self,
         position: Position,
         row: &RecordBatch,
@@ -242,7 +217,7 @@ impl User {
 }
 
 /// The plugins were described when the deployment was prepared, so what fails here is ours.
-fn bug(error: impl std::fmt::Display) -> JobError {
+pub fn bug(error: impl std::fmt::Display) -> JobError {
     JobError::Bug(error.to_string())
 }
 

@@ -7,6 +7,7 @@ mod dlq;
 mod door;
 mod failure;
 mod job;
+mod lanes;
 mod layers;
 mod outlet;
 mod pipeline;

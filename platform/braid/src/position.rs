@@ -27,7 +27,8 @@ impl Position {
 fn offset(rows: &Rows, row: usize) -> i64 {
     match rows.offsets.len() {
         0 => NO_OFFSET,
-        count => rows.offsets.value(row.min(count - 1)),
+        count if count == rows.batch.num_rows() => rows.offsets.value(row),
+        _ => rows.offsets.value(0),
     }
 }
 
@@ -48,7 +49,7 @@ pub fn given(source: &str, rows: &Rows) -> Result<RecordBatch, JobError> {
     columns.extend([all(source), all(&rows.partition)]);
     columns.push(match rows.offsets.len() == count {
         true => Arc::new(rows.offsets.clone()),
-        false => Arc::new(Int64Array::from_iter_values((0..count).map(|row| offset(rows, row)))),
+        false => Arc::new(Int64Array::from_value(offset(rows, 0), count)),
     });
     RecordBatch::try_new(with_columns(&rows.batch.schema()), columns).map_err(|error| JobError::Bug(error.to_string()))
 }

@@ -182,6 +182,18 @@ pub struct Contribution {
     pub late: BTreeMap<String, Vec<String>>,
 }
 
+impl Contribution {
+    /// Takes the records over that failed elsewhere on the way.
+    pub fn add_failed(&mut self, other: Self) {
+        for (source, bad) in other.bad {
+            self.bad.entry(source).or_default().extend(bad);
+        }
+        for (source, skipped) in other.skipped {
+            *self.skipped.entry(source).or_default() += skipped;
+        }
+    }
+}
+
 /// What a sink is given of an epoch.
 #[derive(Debug, Clone, Copy)]
 pub struct EpochOutput<'a> {

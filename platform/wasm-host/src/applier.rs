@@ -46,6 +46,11 @@ impl Applier {
         Self { plugin, input, types, output, guest: None, beside: Beside::default() }
     }
 
+    /// One like it, with an instance of its own.
+    pub fn another(&self) -> Self {
+        Self::new(self.plugin.clone(), self.input.clone(), self.types.clone(), self.output.clone())
+    }
+
     /// The plugin.
     pub fn plugin(&self) -> &Plugin {
         &self.plugin
