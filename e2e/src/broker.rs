@@ -382,7 +382,7 @@ pub fn send<C: ProducerContext<DeliveryOpaque = ()>, V: AsRef<[u8]>>(
         let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(value.as_ref());
         while let Err((error, back)) = producer.send(record) {
             match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::QueueFull) => _ = producer.poll(PROBE),
+                Some(RDKafkaErrorCode::QueueFull) => producer.poll(PROBE),
                 // The partition is new, and the producer has not heard of it.
                 Some(RDKafkaErrorCode::UnknownPartition) if began.elapsed() < PATIENCE => {
                     producer.client().fetch_metadata(Some(topic), PATIENCE).expect("the broker answers");

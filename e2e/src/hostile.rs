@@ -15,7 +15,7 @@ const GIB: u64 = 1 << 30;
 fn with_a_giant(path: &Path, head: &str, bytes: u64, good: [&str; 2]) {
     std::fs::create_dir_all(path.parent().expect("it is in a directory")).expect("a directory");
     let mut file = File::create(path).expect("a fresh file");
-    write!(file, "{head}{}\n", good[0]).expect("room");
+    writeln!(file, "{head}{}", good[0]).expect("room");
     file.seek(SeekFrom::Current(bytes as i64)).expect("a hole");
     write!(file, "\n{}\n", good[1]).expect("room");
 }

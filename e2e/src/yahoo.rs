@@ -100,7 +100,8 @@ fn through_kafka(layout: &str) {
     }
     let mut found: Vec<u64> = last.into_values().collect();
     let mut wanted: Vec<u64> = oracle.views.into_values().collect();
-    (found.sort(), wanted.sort());
+    found.sort();
+    wanted.sort();
     assert_eq!(found, wanted, "the last counts in the sink's topic");
     eprintln!("{layout}: {events} events through Kafka, the broker killed in the middle, nothing lost or doubled");
 }

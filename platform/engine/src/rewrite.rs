@@ -171,7 +171,7 @@ fn written(expr: &mut Expr) -> Option<Expr> {
                 one => vec![one],
             };
             if !may_be_copied(expr, patterns.len()) {
-                *pattern = Box::new(Expr::Tuple(patterns));
+                **pattern = Expr::Tuple(patterns);
                 return None;
             }
             let each = patterns.into_iter().map(|pattern| Expr::Like {

@@ -329,7 +329,7 @@ impl<'a, 'b> Pipeline<'a, 'b> {
     pub(crate) fn expression(&mut self, text: &mut Text, sql: &str, path: &str, role: Role) {
         let (step, operation) = (self.number, self.operation);
         self.expressions.push(Expression { path: path.to_owned(), step, operation, sql: sql.to_owned(), role });
-        text.from_file(sql, path);
+        text.say_of_file(sql, path);
     }
 
     /// Ends a step: what follows reads its rows.

@@ -40,7 +40,7 @@ impl Text {
     }
 
     /// An expression as it stands in the file.
-    pub(crate) fn from_file(&mut self, sql: &str, path: &str) -> &mut Self {
+    pub(crate) fn say_of_file(&mut self, sql: &str, path: &str) -> &mut Self {
         let start = self.sql.len();
         self.say(sql.trim_end()).mark(start, path, true);
         // A comment must not take what follows with it.
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn the_innermost_origin_counts() {
         let mut inner = Text::default();
-        inner.say("SELECT ").from_file("lower(x)", "p.map.w").say(" AS w");
+        inner.say("SELECT ").say_of_file("lower(x)", "p.map.w").say(" AS w");
         let mut whole = Text::default();
         whole.say("WITH ").take(inner, "p").say(" FROM a");
         let at = |word: &str| whole.origin(whole.sql.find(word).unwrap());

@@ -121,7 +121,7 @@ pub(crate) fn answers(
                 canary.note_failed(batch, &failed, &also);
                 let mut unfair = [failed.as_slice(), &also].concat();
                 unfair.sort_by_key(|failed| failed.row);
-                canary.compare_answers(batch, &[old.clone()], &[new], &unfair);
+                canary.compare_answers(batch, std::slice::from_ref(&old), &[new], &unfair);
             }
             Err(error) => canary.broke(batch, error.to_string()),
         }

@@ -67,7 +67,7 @@ pub(super) struct Binary {
 
 #[derive(Debug)]
 enum Kind {
-    Avro(avro::Records),
+    Avro(Box<avro::Records>),
     Protobuf(Box<protobuf::Records>),
 }
 
@@ -75,7 +75,9 @@ impl Binary {
     pub(super) fn new(format: &Format, declared: &SchemaRef, projected: &SchemaRef) -> Result<Self, SourceError> {
         let columns = declared.fields();
         let (kind, permissive) = match format {
-            Format::Avro(avro) => (avro::Records::new(avro, columns).map(Kind::Avro), avro.permissive),
+            Format::Avro(avro) => {
+                (avro::Records::new(avro, columns).map(|records| Kind::Avro(Box::new(records))), avro.permissive)
+            }
             Format::Protobuf(protobuf) => {
                 let records = protobuf::Records::new(protobuf, columns);
                 (records.map(|records| Kind::Protobuf(Box::new(records))), protobuf.permissive)

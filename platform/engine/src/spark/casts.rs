@@ -31,14 +31,14 @@ pub const FUNCTIONS: &[Function] = &[CAST, TRY_CAST];
 const CAST: Function = Function {
     names: &["spark_cast"],
     takes: |given| if given.len() == 2 { Ok(given.to_vec()) } else { usage("CAST(value AS type)") },
-    gives: gives,
+    gives,
     run: |call| cast(&call.columns[0], call.answer, true),
 };
 
 const TRY_CAST: Function = Function {
     names: &["spark_try_cast"],
     takes: CAST.takes,
-    gives: gives,
+    gives,
     run: |call| cast(&call.columns[0], call.answer, false),
 };
 

@@ -127,7 +127,7 @@ fn write_field(text: &mut String, letter: char, count: usize, at: NaiveDateTime)
         'H' => number(text, at.hour().into()),
         'k' => number(text, if at.hour() == 0 { 24 } else { at.hour().into() }),
         'K' => number(text, i64::from(at.hour() % 12)),
-        'h' => number(text, if at.hour() % 12 == 0 { 12 } else { i64::from(at.hour() % 12) }),
+        'h' => number(text, if at.hour().is_multiple_of(12) { 12 } else { i64::from(at.hour() % 12) }),
         'm' => number(text, at.minute().into()),
         's' => number(text, at.second().into()),
         'S' => {
