@@ -440,12 +440,7 @@ static PLUGIN: Keys = Keys {
             Default("dead_letter"),
             "What happens to a record on which it fails: the query stops, it is counted, or it is kept in `dead_letters`.",
         ),
-        key(
-            "laws",
-            Word(&["refuse", "warn", "skip"]),
-            Default("refuse"),
-            "What happens before a start if it breaks a law of its world on generated rows: it is refused, it is said, or none is tried.",
-        ),
+        key("laws", Word(&["refuse", "warn", "skip"]), Default("refuse"), "What a broken law does before a start."),
     ],
 };
 

@@ -19,7 +19,7 @@ use crate::error::PluginError;
 /// The compiler recurses over a function's blocks.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
 
-/// How much memory a compiler may have: an interpreter of scripts needs about a tenth of it.
+/// How much memory a compiler may have: the larger interpreter of scripts needs 370 MB.
 pub const COMPILER_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
 /// How often it is looked at how much it has.

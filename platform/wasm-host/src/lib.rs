@@ -46,7 +46,7 @@ pub use guest::STACK_BYTES_MAX;
 pub use inspect::{Inspection, grant, inspect, type_name};
 pub use keyed::{KeyedPlugin, TURN_ROWS_MAX};
 pub use lift::COLUMNS_MAX;
-pub use limits::TICK;
+pub use limits::{TICK, thread_time};
 pub use parts::FAILED_TRIES_TIME_FACTOR;
 pub use plugin::{FunctionPlugin, Plugin};
 pub use replace::Tally;
