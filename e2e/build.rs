@@ -16,8 +16,9 @@ fn main() {
     let mut code = String::new();
     for name in names {
         let ident = name.to_lowercase().replace('-', "_");
-        let modes: &[&str] = if Path::new(&root).join("cases").join(&name).join("expected/validate.txt").exists() {
-            &["Validate"]
+        let expected = Path::new(&root).join("cases").join(&name).join("expected");
+        let modes: &[&str] = if ["validate.txt", "plan.txt"].iter().any(|refused| expected.join(refused).exists()) {
+            &["Refused"]
         } else {
             &["Kappa", "Lambda", "Swapped", "Once"]
         };

@@ -10,6 +10,7 @@
 //! - `expected/output.txt`: lines that the runs print; `expected/fails.txt`: lines of the error with which the last ends;
 //! - `expected/steps-matter`: its answer depends on where the steps are cut, so it is not also run in one step;
 //! - or only `expected/validate.txt`: what `braid validate` says when it refuses the deployment (exit code 2).
+//! - or only `expected/plan.txt`: the same of `braid plan`, where `braid validate` finds no mistake.
 //!   `BRAID_BLESS=1` writes these messages anew, to be read before they are kept. Answers are never written by it.
 
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ enum Mode {
     /// Each step under Kappa, with memory for no state.
     OnDisk,
     /// Refused, with messages.
-    Validate,
+    Refused,
 }
 
 include!(concat!(env!("OUT_DIR"), "/cases.rs"));
@@ -43,7 +44,7 @@ fn check(name: &str, mode: Mode) {
     if text.contains("{script: ") {
         crate::scripts::interpreters();
     }
-    if mode == Mode::Validate {
+    if mode == Mode::Refused {
         return refused(&case);
     }
     let expected = root().join(&case).join("expected");
@@ -195,8 +196,13 @@ pub fn same(what: &str, found: &[String], wanted: Vec<String>) {
 
 fn refused(case: &Path) {
     let river = River::new(case.join("deployment.yaml"), Path::new("/nowhere")).env("CASE", case.display());
-    let ended = river.finish("validate", &[]);
-    let snapshot = root().join(case).join("expected/validate.txt");
+    let mut verb = "validate";
+    if root().join(case).join("expected/plan.txt").exists() {
+        river.finish(verb, &[]).ok("what is refused later");
+        verb = "plan";
+    }
+    let ended = river.finish(verb, &[]);
+    let snapshot = root().join(case).join(format!("expected/{verb}.txt"));
     let said = format!("{}{}", ended.out, ended.err);
     assert_eq!(ended.status.code(), Some(2), "{said}");
     if std::env::var_os("BRAID_BLESS").is_some() {

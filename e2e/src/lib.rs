@@ -16,6 +16,8 @@ mod avro_sink_tests;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod compiler;
+#[cfg(test)]
 mod console;
 #[cfg(test)]
 mod continuous;
@@ -29,6 +31,8 @@ mod deployments;
 mod differential;
 #[cfg(test)]
 mod dlq_tests;
+#[cfg(test)]
+mod door;
 #[cfg(test)]
 mod exactly_once;
 #[cfg(test)]
@@ -56,6 +60,8 @@ mod pipelines;
 #[cfg(test)]
 mod plugin_grants;
 #[cfg(test)]
+mod plugin_laws;
+#[cfg(test)]
 mod plugin_sinks;
 #[cfg(test)]
 mod plugin_tools;
@@ -71,6 +77,8 @@ mod restarts;
 mod retail;
 #[cfg(test)]
 mod scripts;
+#[cfg(test)]
+mod sink_swap;
 #[cfg(test)]
 mod source_tests;
 #[cfg(test)]

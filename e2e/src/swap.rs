@@ -46,7 +46,7 @@ serving: {http: "127.0.0.1:0"}
 "#;
 
 /// Rows that are posted, through a plugin of every kind.
-const POSTED: &str = r#"
+pub const POSTED: &str = r#"
 apiVersion: braid/v1
 name: posted
 layout: kappa
@@ -70,7 +70,7 @@ serving: {http: "127.0.0.1:0"}
 "#;
 
 /// The components, built from source once.
-fn component(name: &str) -> String {
+pub fn component(name: &str) -> String {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(|| {
         let out = std::env::temp_dir().join(format!("braid-versions-{}", std::process::id()));
@@ -83,13 +83,13 @@ fn component(name: &str) -> String {
     folder.join(format!("{name}.wasm")).display().to_string()
 }
 
-struct Bench {
-    home: tempfile::TempDir,
-    river: River,
+pub struct Bench {
+    pub home: tempfile::TempDir,
+    pub river: River,
 }
 
 impl Bench {
-    fn new(text: &str, layout: &str) -> Self {
+    pub fn new(text: &str, layout: &str) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(home.path().join("deployment.yaml"), text).expect("a fresh file");
         let (_, layers) = LAYOUTS.iter().find(|(name, _)| *name == layout).expect("a layout");
@@ -121,7 +121,7 @@ impl Bench {
         command
     }
 
-    fn swap(&self, address: &str, plugin: &str, to: &str, more: &[&str]) -> Ended {
+    pub fn swap(&self, address: &str, plugin: &str, to: &str, more: &[&str]) -> Ended {
         let done = self.command(address, plugin, to, more).output().expect("the binary starts");
         Ended {
             status: done.status,
@@ -130,19 +130,19 @@ impl Bench {
         }
     }
 
-    fn swapped(&self, address: &str, plugin: &str, to: &str, more: &[&str]) -> Value {
+    pub fn swapped(&self, address: &str, plugin: &str, to: &str, more: &[&str]) -> Value {
         let said = self.swap(address, plugin, to, more).ok("a swap");
         serde_json::from_str(&said).unwrap_or_else(|error| panic!("no JSON ({error}): {said}"))
     }
 
-    fn refused(&self, address: &str, plugin: &str, to: &str, more: &[&str], reason: &str) {
+    pub fn refused(&self, address: &str, plugin: &str, to: &str, more: &[&str], reason: &str) {
         let said = self.swap(address, plugin, to, more);
         assert_eq!(said.status.code(), Some(1), "{to}: {}{}", said.out, said.err);
         assert!(said.err.contains(reason), "{to}: {} does not say: {reason}", said.err);
     }
 
     /// Stops it by its end, at which a base of everything is written: under Lambda computed anew.
-    fn drain(&self, mut running: Running, address: &str) {
+    pub fn drain(&self, mut running: Running, address: &str) {
         let path = format!("/v1/queries/{}/stop?mode=drain&timeout=60s", name(address));
         http::request(address, "POST", &path, "text/plain", b"").expect("an answer").ok();
         assert_eq!(running.wait().code(), Some(0), "{}", running.said());
@@ -156,7 +156,7 @@ fn name(address: &str) -> String {
 }
 
 /// The rows of an answer, each as its values.
-fn rows(address: &str, sql: &str) -> Vec<String> {
+pub fn rows(address: &str, sql: &str) -> Vec<String> {
     let answer = http::sql(address, sql).ok();
     let rows = answer["rows"].as_array().expect("rows").iter();
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -164,7 +164,7 @@ fn rows(address: &str, sql: &str) -> Vec<String> {
 }
 
 /// Posts rows and waits until they are in the answers.
-fn post(address: &str, rows: &[(i64, &str)]) {
+pub fn post(address: &str, rows: &[(i64, &str)]) {
     let body: String = rows.iter().map(|(n, k)| json!({"n": n, "k": k}).to_string() + "\n").collect();
     let answer = http::ingest(address, "events", body.as_bytes()).expect("an answer").ok();
     let completion = answer["completion"].as_str().expect("a path").to_owned();
@@ -175,7 +175,7 @@ fn post(address: &str, rows: &[(i64, &str)]) {
 }
 
 /// Does something while rows of a key of their own are posted, one by one.
-fn while_posting<T>(address: &str, work: impl FnOnce() -> T) -> T {
+pub fn while_posting<T>(address: &str, work: impl FnOnce() -> T) -> T {
     while_posting_counted(address, &mut (0, 0), work)
 }
 
@@ -319,6 +319,8 @@ fn every_kind(layout: &str) {
         ("tag", "nowhere", "nowhere.wasm"),
         ("grade", "grade_text", "of (Int64) it answers Int64, and the new one Utf8"),
         ("total", "sum_wide", "keeps (total: Int64), and the new one answers Int64 and keeps (total: Float64)"),
+        ("total", "sum_last", "breaks a law of its world: merging the state of no rows changes nothing"),
+        ("total", "sum_negated", "states that `total` has kept would have other answers"),
         ("counter", "count_more", "keeps `count`"),
         ("other", "tag2", "there is no plugin `other`"),
     ] {
@@ -338,6 +340,7 @@ fn every_kind(layout: &str) {
             bench.swapped(&address, plugin, to, &["--canary-rows", "20"])
         });
         assert!(done["canary"]["rows"].as_u64() >= Some(20), "{plugin}: {done}");
+        assert_eq!(done["states"].is_string(), plugin == "total", "{plugin}: {done}");
         // An aggregate's answers are its states, which are of many rows.
         let least = if plugin == "total" { 1 } else { 20 };
         assert!(done["canary"]["differing"].as_u64() >= Some(least), "{plugin}: {done}");
@@ -364,6 +367,13 @@ fn every_kind(layout: &str) {
         .into_iter()
         .fold(bench.river.clone(), |river, (name, to)| river.env(name, component(to)));
     said(&|sql: &str| river.sorted(sql));
+    let planned = river.clone().finish("plan", &["--store", &river.store]).ok("plan");
+    let line = planned.lines().find(|line| line.contains("plugin total: ")).expect("the swap is told");
+    assert!(
+        planned.contains("states of an aggregate that it kept are merged and answered by the new one"),
+        "{planned}"
+    );
+    assert!(line.contains(" before; swapped at "), "{planned}");
     // Another layout finds the same.
     for other in ["lambda", "kappa"] {
         river.clone().layout(other).catch_up().ok(other);

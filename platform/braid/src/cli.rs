@@ -100,6 +100,12 @@ pub enum Command {
     /// Look at and stop the query of a deployment that `braid up` runs.
     #[command(subcommand)]
     Queries(Queries),
+    /// Compile a component for the process that started this one, from standard input to standard output.
+    #[command(hide = true)]
+    Compile {
+        /// The guest's stack.
+        stack_bytes: u64,
+    },
     /// List the places where a test can kill the process.
     #[command(hide = true)]
     Failpoints,

@@ -14,6 +14,7 @@ mod pipeline;
 mod plugin;
 mod position;
 mod prepare;
+mod promises;
 mod queries;
 mod report;
 mod restarts;
@@ -32,18 +33,24 @@ use std::sync::Arc;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, Dlq};
+use crate::cli::{Cli, Command, Dlq, Output, Target};
 use crate::failure::Failure;
-use crate::prepare::prepare;
+use crate::prepare::{Prepared, prepare};
 use crate::up::{End, Signal};
 
 /// A deployment that does not fit its store is as invalid as one with a mistake in it.
 const REFUSED_CODE: u8 = 2;
+/// The word of [`Command::Compile`].
+const COMPILE: &str = "compile";
 /// What a shell reports for a process that a signal ended.
 const SIGNAL_CODE: u8 = 128;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::Compile { stack_bytes } = cli.command {
+        return braid_wasm_host::compiler(stack_bytes);
+    }
+    braid_wasm_host::compile_aside(COMPILE);
     // RUST_LOG overrides; by default warnings are seen, and what plugins say that may.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,plugin=info"));
     let colours = std::io::stderr().is_terminal();
@@ -68,6 +75,13 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// A deployment whose plugins keep what they promise.
+async fn ready(target: &Target, output: Output) -> Result<Prepared, Failure> {
+    let prepared = prepare(target, output).await?;
+    promises::kept(&prepared, None, output).await?;
+    Ok(prepared)
+}
+
 async fn command(cli: Cli) -> Result<u8, Failure> {
     let output = cli.output;
     match cli.command {
@@ -88,7 +102,7 @@ async fn command(cli: Cli) -> Result<u8, Failure> {
             println!("{schema}");
         }
         Command::Plan { target } => {
-            let prepared = prepare(&target, output).await?;
+            let prepared = ready(&target, output).await?;
             let seen = restarts::seen(&prepared).await;
             print!("{}", report::plan(&prepared, &seen, output)?);
             return Ok(if seen.refused() { REFUSED_CODE } else { 0 });
@@ -111,14 +125,14 @@ async fn command(cli: Cli) -> Result<u8, Failure> {
             print!("{}", dlq::again(&prepared, &chosen, mended.as_deref(), output).await?);
         }
         Command::Up { target } => {
-            return Ok(match up::up(Arc::new(prepare(&target, output).await?)).await? {
+            return Ok(match up::up(Arc::new(ready(&target, output).await?)).await? {
                 End::Signal(Signal::Interrupt) => SIGNAL_CODE + 2,
                 End::Signal(Signal::Terminate) => SIGNAL_CODE + 15,
                 End::Done => 0,
             });
         }
         Command::Run { target, until } => {
-            let manifest = up::run(Arc::new(prepare(&target, output).await?), until).await?;
+            let manifest = up::run(Arc::new(ready(&target, output).await?), until).await?;
             print!("{}", report::closing(&manifest, output));
         }
         Command::Queries(action) => {
@@ -126,6 +140,8 @@ async fn command(cli: Cli) -> Result<u8, Failure> {
             println!("{text}");
             return Ok(code);
         }
+        // Has been done.
+        Command::Compile { .. } => {}
         Command::Failpoints => {
             for point in braid_kernel::failpoint::POINTS {
                 println!("{point}");

@@ -27,7 +27,7 @@ pub struct Prepared {
     /// The sinks that are plugins.
     pub takers: BTreeMap<String, SinkPlugin>,
     /// Where everything stands in the file.
-    map: SourceMap,
+    pub map: SourceMap,
 }
 
 impl Prepared {
@@ -118,7 +118,8 @@ async fn assemble(
     Ok(Prepared { deployment, engine, plugins, inputs, takers, map })
 }
 
-fn render(mistakes: &Diagnostics, output: Output) -> Failure {
+/// All mistakes, as they are printed.
+pub fn render(mistakes: &Diagnostics, output: Output) -> Failure {
     match output {
         Output::Json => {
             Failure::Invalid(serde_json::to_string_pretty(mistakes).unwrap_or_else(|_| mistakes.to_string()))
@@ -229,6 +230,11 @@ fn takers(
         if map.has(&on_error) {
             let message = format!("`{plugin}` takes rows away, and a row on which it fails cannot be left out");
             wrong(on_error, message, "take `on_error` out: the epoch is tried again");
+        }
+        let laws = format!("plugins.{plugin}.laws");
+        if map.has(&laws) {
+            let message = format!("`{plugin}` takes rows away, and there are no laws of that");
+            wrong(laws, message, "take `laws` out");
         }
         match loaded.sink(name, options, &view.schema, sink.output_mode) {
             Ok(taker) => {

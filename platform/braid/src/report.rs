@@ -79,11 +79,7 @@ pub async fn status(prepared: &Prepared, output: Output) -> Result<String, Failu
         )),
         None => text.push_str("base: none yet\n"),
     }
-    for Swapped { epoch, plugin, from, to, at_ms } in &manifest.swaps {
-        let short = |digest: &str| digest.chars().take(DIGEST_SHOWN).collect::<String>();
-        let (from, to, at) = (short(from), short(to), rfc3339(*at_ms));
-        text.push_str(&format!("plugin {plugin}: {to} from epoch {epoch} on, {from} before; swapped at {at}\n"));
-    }
+    manifest.swaps.iter().for_each(|swap| text.push_str(&swapped(swap)));
     let sources: Vec<_> = manifest.sources.iter().collect();
     let counted = |counts: &BTreeMap<String, u64>| -> ArrayRef {
         let count = |(name, _): &(&String, _)| counts.get(*name).copied().unwrap_or_default();
@@ -102,6 +98,13 @@ pub async fn status(prepared: &Prepared, output: Output) -> Result<String, Failu
         ("rows in deltas", Arc::new(UInt64Array::from_iter_values(tables.values().map(|rows| rows.1)))),
     ])?);
     Ok(text)
+}
+
+/// A line about a swap.
+pub fn swapped(Swapped { epoch, plugin, from, to, at_ms }: &Swapped) -> String {
+    let short = |digest: &str| digest.chars().take(DIGEST_SHOWN).collect::<String>();
+    let (from, to, at) = (short(from), short(to), rfc3339(*at_ms));
+    format!("plugin {plugin}: {to} from epoch {epoch} on, {from} before; swapped at {at}\n")
 }
 
 pub fn written(prepared: &Prepared, manifest: Manifest) -> Result<Manifest, Failure> {
@@ -149,6 +152,7 @@ pub fn plan(prepared: &Prepared, seen: &Seen, output: Output) -> Result<String, 
             "sinks": deployment.sinks.keys().collect::<Vec<_>>(),
             "trigger": deployment.trigger.to_string(),
             "changes": seen.json(),
+            "swaps": seen.swaps(),
         }))
         .map_err(Failure::runtime);
     }

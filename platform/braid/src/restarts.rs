@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use braid_kernel::manifest::Swapped;
 use braid_kernel::{Manifest, TableKind, ledger};
 use braid_spec::model::{Deployment, Grants, SinkKind, SourceKind, Start};
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use crate::failure::Failure;
 use crate::layers::{definitions, open_store};
 use crate::prepare::Prepared;
+use crate::report;
 
 /// How long `braid plan` waits for the store.
 const STORE_WAIT: Duration = Duration::from_secs(10);
@@ -465,8 +467,8 @@ pub enum Seen {
     Not(String),
     /// Nothing was written.
     Empty,
-    /// So many epochs were written, and this has changed since.
-    Written { epochs: u64, changes: Vec<Change> },
+    /// So many epochs were written, this has changed since, and these plugins were swapped meanwhile.
+    Written { epochs: u64, changes: Vec<Change>, swaps: Vec<Swapped> },
 }
 
 /// Looks at the store, and makes nothing in it.
@@ -484,7 +486,10 @@ pub async fn seen(prepared: &Prepared) -> Seen {
         Err(_) => Seen::Not(format!("no answer within {STORE_WAIT:?}")),
         Ok(Err(error)) => Seen::Not(error.to_string()),
         Ok(Ok(manifest)) if manifest.sequence == 0 => Seen::Empty,
-        Ok(Ok(manifest)) => Seen::Written { epochs: manifest.next, changes: changes(prepared, &manifest) },
+        Ok(Ok(manifest)) => {
+            let changes = changes(prepared, &manifest);
+            Seen::Written { epochs: manifest.next, changes, swaps: manifest.swaps }
+        }
     }
 }
 
@@ -499,13 +504,19 @@ impl Seen {
         match self {
             Seen::Not(reason) => format!("\nthe store cannot be read, so what has changed is not known: {reason}\n"),
             Seen::Empty => "\nthe store is empty: this is a first start\n".into(),
-            Seen::Written { epochs, changes } if changes.is_empty() => {
-                format!("\nnothing has changed since the store was written ({epochs} epochs)\n")
-            }
-            Seen::Written { epochs, changes } => {
+            Seen::Written { epochs, changes, swaps } => {
                 let lines: String = changes.iter().map(|change| format!("  {change}\n")).collect();
-                format!("\nchanged since the store was written ({epochs} epochs)\n{lines}")
+                let what = if changes.is_empty() { "nothing has changed" } else { "changed" };
+                format!("\n{what} since the store was written ({epochs} epochs)\n{lines}{}", of_two_makers(swaps))
             }
+        }
+    }
+
+    /// The plugins that were swapped.
+    pub fn swaps(&self) -> &[Swapped] {
+        match self {
+            Seen::Not(_) | Seen::Empty => &[],
+            Seen::Written { swaps, .. } => swaps,
         }
     }
 
@@ -517,6 +528,18 @@ impl Seen {
             Seen::Written { changes, .. } => changes.iter().map(Change::json).collect(),
         }
     }
+}
+
+/// Who made what is stored, where it was not the code that runs now.
+fn of_two_makers(swaps: &[Swapped]) -> String {
+    if swaps.is_empty() {
+        return String::new();
+    }
+    let lines: String = swaps.iter().map(|swap| format!("  {}", report::swapped(swap))).collect();
+    format!(
+        "\nswapped while it ran: what epochs before came to is the old code's work, in every layout; states of an aggregate \
+         that it kept are merged and answered by the new one\n{lines}"
+    )
 }
 
 #[cfg(test)]

@@ -10,14 +10,16 @@ use arrow::datatypes::{Field, Fields, SchemaRef};
 use braid_engine::Gate;
 use braid_kernel::keyed::Program;
 use braid_kernel::serve::Board;
-use braid_serve::{Exception, Expect, SwapAsked, SwapWanted};
-use braid_spec::model::{self, Language, PluginCode};
+use braid_serve::{Exception, Expect, States, SwapAsked, SwapWanted};
+use braid_spec::model::{self, Language, PluginCode, SinkKind};
 use braid_wasm_host::{Found, Plugin, Seen, Tally};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use crate::cli::Output;
 use crate::layers::{opening, trigger};
 use crate::prepare::{Prepared, load_plugin};
+use crate::promises::{self, Place, places};
 
 /// How often a canary is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -35,6 +37,8 @@ pub struct Tried {
     pub probation_epochs: u64,
     /// What came of the canary, and is answered.
     pub canary: Value,
+    /// The same of states that are kept, where there are any.
+    pub states: Option<String>,
 }
 
 /// Compiles a plugin beside the one at work, checks it, and tries it on copies of rows. Nothing has changed until then.
@@ -48,9 +52,9 @@ async fn tried(prepared: &Prepared, board: &Board, name: &str, wanted: &SwapWant
     let Some(old) = prepared.plugins.get(name) else {
         return Err(format!("there is no plugin `{name}`"));
     };
-    if old.is_sink() {
+    if old.is_sink() && wanted.expect == Expect::Same {
         return Err(format!(
-            "`{name}` takes rows away, so it cannot be tried on copies: stop the query and start it with the new component"
+            "`{name}` takes rows away, and is not asked twice: whether another does the same cannot be tried"
         ));
     }
     if trigger(&prepared.deployment).ends() {
@@ -74,13 +78,23 @@ async fn tried(prepared: &Prepared, board: &Board, name: &str, wanted: &SwapWant
     };
     let mut next = with().await?;
     same_tables(prepared, &next)?;
-    let seen = canary(old, &new, board, wanted).await?;
+    promises::kept(&next, Some(name), Output::Table)
+        .await
+        .map_err(|failure| failure.message().trim_end().to_owned())?;
+    same_promises(prepared, &next)?;
+    let states = match wanted.states {
+        States::Same => promises::continued(old, &new).await?,
+        States::Any => promises::has_states(&new).then(|| "as the new one reads them".to_owned()),
+    };
+    let canary = match old.is_sink() {
+        true => Value::Null,
+        false => canary_json(&canary(old, &new, board, wanted).await?),
+    };
     if !prepared.deployment.tables.is_empty() {
         // They may have changed meanwhile.
         next = with().await?;
     }
-    let canary = canary_json(&seen);
-    Ok(Tried { plugin: name.into(), next, probation_epochs: wanted.probation_epochs, canary })
+    Ok(Tried { plugin: name.into(), next, probation_epochs: wanted.probation_epochs, canary, states })
 }
 
 async fn load(prepared: &Prepared, name: &str, code: &PluginCode) -> Result<Plugin, String> {
@@ -101,34 +115,25 @@ fn code(file: &Path) -> PluginCode {
 /// Where the new one would give out or keep something else in a stream.
 fn unlike_in_streams(prepared: &Prepared, old: &Plugin, new: &Plugin) -> Vec<String> {
     let mut reasons = vec![];
-    for stream in &prepared.deployment.streams {
-        let Some(first) = stream.from.first().and_then(|from| prepared.inputs.get(from)) else { continue };
-        let mut schema = first.schema.clone();
-        for name in &stream.apply {
-            let Some(plugin) = prepared.plugins.get(name) else { continue };
-            let Ok(output) = plugin.describe(&schema) else { break };
-            if name == old.name() {
-                match new.describe(&schema) {
-                    Ok(said) if said.fields() == output.fields() => {}
-                    Ok(said) => reasons.push(format!(
-                        "in stream `{}` it gives out {}, and the new one {}",
-                        stream.name,
-                        columns(output.fields()),
-                        columns(said.fields())
-                    )),
-                    Err(error) => reasons.push(error.to_string()),
-                }
+    for Place { stream, input, keyed } in places(prepared, old.name()) {
+        let Some(keyed) = keyed else {
+            match (old.describe(&input), new.describe(&input)) {
+                (Ok(output), Ok(said)) if said.fields() == output.fields() => {}
+                (Ok(output), Ok(said)) => reasons.push(format!(
+                    "in stream `{}` it gives out {}, and the new one {}",
+                    stream.name,
+                    columns(output.fields()),
+                    columns(said.fields())
+                )),
+                (Err(error), _) | (_, Err(error)) => reasons.push(error.to_string()),
             }
-            schema = output;
-        }
-        let Some(keyed) = stream.transform_with_state.as_ref().filter(|keyed| keyed.plugin == old.name()) else {
             continue;
         };
         let initial = keyed.initial_state.as_ref().and_then(|table| prepared.deployment.tables.get(table));
         let initial = initial.map(|table| &table.schema);
         let gate = prepared.inputs.get(&stream.name).and_then(|input| input.gate.as_ref());
         let Some(Gate::Keyed(gate)) = gate else { continue };
-        match new.keyed(&schema, &keyed.key, initial) {
+        match new.keyed(&input, &keyed.key, initial) {
             Ok(said) => {
                 let (before, after) = (gate.code.program(), braid_kernel::keyed::KeyedCode::program(&said));
                 if before != after {
@@ -181,6 +186,19 @@ fn same_tables(before: &Prepared, after: &Prepared) -> Result<(), String> {
         {
             let (one, other) = (columns(one.fields()), columns(other.fields()));
             return Err(format!("view `{view}` is {one}, and with the new one {other}"));
+        }
+    }
+    Ok(())
+}
+
+/// What sinks deliver must be as before.
+fn same_promises(before: &Prepared, after: &Prepared) -> Result<(), String> {
+    for (name, sink) in &before.deployment.sinks {
+        if sink.delivery != after.deployment.sinks[name].delivery {
+            return Err(format!(
+                "sink `{name}` delivers exactly once, and the new one does not promise that an epoch that comes again has \
+                 the effect of one"
+            ));
         }
     }
     Ok(())
@@ -286,9 +304,10 @@ impl Probation {
     pub fn verdict(&self) -> Option<String> {
         let now = self.new.tally().since(self.new_then);
         let expected = self.old.share() * now.rows as f64;
+        let of = if self.new.is_sink() { "epochs" } else { "rows" };
         (now.failed as f64 > expected + DEVIATIONS * expected.sqrt()).then(|| {
             format!(
-                "it failed on {} of {} rows, the one before on {} of {}",
+                "it failed on {} of {} {of}, the one before on {} of {}",
                 now.failed, now.rows, self.old.failed, self.old.rows
             )
         })
@@ -296,7 +315,14 @@ impl Probation {
 
     /// The same of a query that failed: it is the plugin's doing.
     pub fn verdict_of(&self, exception: &Exception) -> Option<String> {
-        let own = exception.part.as_ref().is_some_and(|(kind, name)| kind == "plugin" && *name == self.plugin);
+        let own = exception.part.as_ref().is_some_and(|(kind, name)| match kind.as_str() {
+            "plugin" => *name == self.plugin,
+            "sink" => {
+                let to = self.before.deployment.sinks.get(name).map(|sink| &sink.to);
+                matches!(to, Some(SinkKind::Plugin { plugin, .. }) if *plugin == self.plugin)
+            }
+            _ => false,
+        });
         if own { self.verdict() } else { None }
     }
 

@@ -26,6 +26,9 @@ pub struct Swap {
     /// Whether the new one may answer otherwise than the old one.
     #[arg(long, value_enum, default_value_t = Expect::Any)]
     expect: Expect,
+    /// What a new aggregate may make of states that the old one kept.
+    #[arg(long, value_enum, default_value_t = States::Same)]
+    states: States,
     /// Rows that both are given first, of which only the old one's answers count; 0 for none.
     #[arg(long, default_value_t = CANARY_ROWS_DEFAULT)]
     canary_rows: u64,
@@ -49,6 +52,15 @@ pub enum Expect {
     Same,
 }
 
+/// What may become of the answers of epochs before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum States {
+    /// Nothing: tried on generated rows, and otherwise it is not taken.
+    Same,
+    /// Whatever it makes of them.
+    Any,
+}
+
 /// Asks, and says what came of it.
 pub async fn swap(wanted: &Swap, output: Output) -> Result<String, Failure> {
     let which = Which { deployment: wanted.deployment.clone(), query: None, address: wanted.address.clone() };
@@ -58,6 +70,7 @@ pub async fn swap(wanted: &Swap, output: Output) -> Result<String, Failure> {
     let body = json!({
         "component": component,
         "expect": if wanted.expect == Expect::Same { "same" } else { "any" },
+        "states": if wanted.states == States::Any { "any" } else { "same" },
         "canary_rows": wanted.canary_rows,
         "canary_seconds": wanted.canary_seconds,
         "probation_epochs": wanted.probation_epochs,
@@ -73,19 +86,27 @@ pub async fn swap(wanted: &Swap, output: Output) -> Result<String, Failure> {
 fn said(done: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let short = |digest: &Value| text(digest).chars().take(12).collect::<String>();
-    let canary = &done["canary"];
+    let canary = match &done["canary"] {
+        Value::Null => "no canary: what takes rows away is not asked twice".to_owned(),
+        canary => format!(
+            "canary: {} rows, {} of them with another answer ({:.2} %)",
+            canary["rows"],
+            canary["differing"],
+            canary["differingShare"].as_f64().unwrap_or_default() * 100.0,
+        ),
+    };
+    let states = match &done["states"] {
+        Value::Null => String::new(),
+        states => format!("states of before: {}\n", text(states)),
+    };
     format!(
-        "{} is {} from epoch {} on, and was {}; the pause was {:.1} ms\n\
-         canary: {} rows, {} of them with another answer ({:.2} %)\n\
+        "{} is {} from epoch {} on, and was {}; the pause was {:.1} ms\n{canary}\n{states}\
          write {} into the deployment, as its code, before the next start",
         text(&done["plugin"]),
         short(&done["to"]),
         done["epoch"],
         short(&done["from"]),
         done["pauseMs"].as_f64().unwrap_or_default(),
-        canary["rows"],
-        canary["differing"],
-        canary["differingShare"].as_f64().unwrap_or_default() * 100.0,
         text(&done["file"]),
     )
 }

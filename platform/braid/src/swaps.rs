@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use braid_kernel::ledger;
 use braid_kernel::serve::Board;
 use braid_serve::{Exception, QueryStatus, SwapAsked};
 use braid_spec::model::PluginCode;
+use braid_wasm_host::Plugin;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -18,6 +19,9 @@ use crate::prepare::Prepared;
 use crate::restarts;
 use crate::swap::{Answer, Probation, Tried, aside};
 use crate::up::Event;
+
+/// How often it is looked at how a plugin on probation does.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// See the module.
 pub struct Swaps {
@@ -38,7 +42,7 @@ pub struct Replacement {
 /// Why a plugin is replaced.
 enum Why {
     /// Somebody asked, and waits.
-    Asked { answer: Answer, canary: Value, probation: Option<Probation>, probation_epochs: u64 },
+    Asked { answer: Answer, canary: Value, states: Option<String>, probation: Option<Probation>, probation_epochs: u64 },
     /// It had been swapped, and failed.
     Back(String),
 }
@@ -47,9 +51,11 @@ impl Replacement {
     /// By a plugin that was tried.
     pub fn by(tried: Tried, before: &Arc<Prepared>, board: &Board, answer: Answer) -> Self {
         let probation = Probation::new(&tried, before.clone(), board.snapshot().manifest.next);
-        let Tried { plugin, next, probation_epochs, canary } = tried;
-        let swapping = Swapping { before: before.clone(), plugin, over_plan: false };
-        let why = Why::Asked { answer, canary, probation, probation_epochs };
+        let Tried { plugin, next, probation_epochs, canary, states } = tried;
+        // An epoch that a sink could not take is taken by another: nothing else of it is the plugin's.
+        let over_plan = next.plugins.get(&plugin).is_some_and(Plugin::is_sink);
+        let swapping = Swapping { before: before.clone(), plugin, over_plan };
+        let why = Why::Asked { answer, canary, states, probation, probation_epochs };
         Self { next, swapping, since: Instant::now(), why }
     }
 }
@@ -86,6 +92,8 @@ impl Swaps {
                     *trying = Some(Box::pin(aside(prepared.clone(), board.clone(), asked)));
                 }
                 Ok(()) = commits.changed(), if watched => {}
+                // An epoch that is tried again and again has no commit.
+                () = tokio::time::sleep(LOOK), if watched => {}
             }
         }
     }
@@ -135,9 +143,10 @@ impl Swaps {
             "pauseMs": since.elapsed().as_secs_f64() * 1000.0,
         });
         match why {
-            Why::Asked { answer, canary, probation, probation_epochs } => {
+            Why::Asked { answer, canary, states, probation, probation_epochs } => {
                 self.probation = probation;
                 report["canary"] = canary;
+                report["states"] = states.into();
                 report["probationEpochs"] = probation_epochs.into();
                 report["back"] = Value::Null;
                 status.swaps.set_last(report.clone());

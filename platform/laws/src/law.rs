@@ -1,7 +1,10 @@
 //! A law that is tried on generated rows, and made small where it does not hold.
 
+use std::time::Duration;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use braid_wasm_host::thread_time;
 
 use crate::cell::{Row, batch};
 use crate::generate::{Generator, simpler};
@@ -20,6 +23,14 @@ pub struct Settings {
     pub seed: u64,
     /// The most rows of a list in one case.
     pub rows_max: usize,
+    /// No case begins when this thread has used so much processor time: what a busy machine does not decide.
+    pub until: Option<Duration>,
+}
+
+impl Settings {
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| thread_time() >= until)
+    }
 }
 
 /// What one case came to.
@@ -54,6 +65,18 @@ pub struct Counter {
     pub sides: [Shown; 2],
 }
 
+impl Counter {
+    /// What went in, and the two things that came out.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for Shown { title, text: shown } in self.inputs.iter().chain(&self.sides) {
+            text.push_str(&format!("{title}:\n"));
+            shown.lines().for_each(|line| text.push_str(&format!("  {line}\n")));
+        }
+        text
+    }
+}
+
 /// Tries a law that is about several lists of rows, each with a title.
 pub fn holds(
     law: &str,
@@ -65,6 +88,9 @@ pub fn holds(
     let schema = generator.schema();
     let mut through = 0;
     for case in 0..settings.cases {
+        if settings.is_over() {
+            return Ok(Verdict { law: law.into(), cases: case, through, counter: None });
+        }
         let mut random = Random::of_case(settings.seed, case as u64);
         // Small cases come first: they are quick, and what they find is easy to read.
         let most = 1 + settings.rows_max * (case + 1) / settings.cases;
@@ -76,7 +102,7 @@ pub fn holds(
         let tried = attempt(&batches(schema, &lists)?)?;
         through += tried.through;
         if let Some(sides) = tried.sides {
-            let (lists, sides) = shrunk(schema, lists, sides, &mut attempt)?;
+            let (lists, sides) = shrunk(schema, lists, sides, settings, &mut attempt)?;
             let inputs = titles.iter().zip(batches(schema, &lists)?);
             let inputs = inputs.map(|(title, rows)| Shown::new(*title, table(&rows))).collect();
             let counter = Some(Counter { case, inputs, sides });
@@ -95,6 +121,7 @@ fn shrunk(
     schema: &SchemaRef,
     mut lists: Vec<Vec<Row>>,
     mut sides: [Shown; 2],
+    settings: Settings,
     attempt: &mut impl FnMut(&[RecordBatch]) -> Result<Tried, String>,
 ) -> Result<(Vec<Vec<Row>>, [Shown; 2]), String> {
     let mut tries = 0;
@@ -102,7 +129,7 @@ fn shrunk(
         let mut found = None;
         for candidate in smaller(&lists) {
             tries += 1;
-            if tries > TRIES_MAX {
+            if tries > TRIES_MAX || settings.is_over() {
                 break;
             }
             if let Some(sides) = attempt(&batches(schema, &candidate)?)?.sides {
@@ -156,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    const SETTINGS: Settings = Settings { cases: 200, seed: 7, rows_max: 16 };
+    const SETTINGS: Settings = Settings { cases: 200, seed: 7, rows_max: 16, until: None };
 
     fn generator() -> Generator {
         let fields = [("n", DataType::Int64), ("text", DataType::Utf8)];

@@ -180,7 +180,8 @@ impl Adding {
         self.outcome(&state, failed)
     }
 
-    fn outcome(&self, state: &RecordBatch, failed: Vec<FailedRow>) -> Result<Outcome, String> {
+    /// What states answer, with the rows that failed before.
+    pub(crate) fn outcome(&self, state: &RecordBatch, failed: Vec<FailedRow>) -> Result<Outcome, String> {
         let (rows, without) = self.finished(state)?;
         let kept = without.into_iter().map(|failed| format!("no answer: {}", failed.reason)).collect();
         Ok(Outcome { rows, failed, kept })

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::answer::Answers;
@@ -153,6 +154,9 @@ async fn bounded(app: &App, route: &'static str, request: Request<Body>, next: N
     }
     let Ok(_permit) = app.requests.try_acquire() else {
         let most = Limits::REQUESTS_MAX;
+        let mut rest = request.into_body().into_data_stream();
+        let read = async { while rest.next().await.is_some_and(|piece| piece.is_ok()) {} };
+        let _ = tokio::time::timeout(Limits::REFUSED_BODY_TIME, read).await;
         return Problem::new(Code::Busy, format!("{most} requests are at work; try again later")).into_response();
     };
     match tokio::time::timeout(Limits::REQUEST_TIME, next.run(request)).await {

@@ -34,7 +34,7 @@ use tokio::sync::watch;
 pub use problem::Code;
 pub use status::{Exception, QueryState, QueryStatus, StopMode};
 pub use swaps::{
-    CANARY_ROWS_DEFAULT, CANARY_SECONDS_DEFAULT, Expect, PROBATION_EPOCHS_DEFAULT, SwapAsked, SwapWanted, Swaps,
+    CANARY_ROWS_DEFAULT, CANARY_SECONDS_DEFAULT, Expect, PROBATION_EPOCHS_DEFAULT, States, SwapAsked, SwapWanted, Swaps,
 };
 
 /// What is served. Everything in it is shared with the loops that fill it.
@@ -94,6 +94,8 @@ impl Limits {
     pub const CONNECTIONS_MAX: usize = 1_024;
     /// How long a request may work.
     pub const REQUEST_TIME: Duration = Duration::from_secs(30);
+    /// How long the body of a request that is refused may still come: who sends when the connection ends gets no answer.
+    pub const REFUSED_BODY_TIME: Duration = Duration::from_secs(1);
     /// How long a wait for completion takes, where the request does not say.
     pub const COMPLETION_TIME_DEFAULT: Duration = Duration::from_secs(5);
     /// How long a wait for completion takes at most.

@@ -42,6 +42,17 @@ pub enum Expect {
     Same,
 }
 
+/// Whether a new aggregate must answer states that the old one made as that did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum States {
+    /// It must: what is known of epochs before the swap stays as it is.
+    #[default]
+    Same,
+    /// It may read them in its own way.
+    Any,
+}
+
 /// The body.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +62,9 @@ pub struct SwapWanted {
     /// Whether it may answer otherwise.
     #[serde(default)]
     pub expect: Expect,
+    /// What it may make of states that are kept.
+    #[serde(default)]
+    pub states: States,
     /// So many rows are given to both first.
     #[serde(default = "canary_rows")]
     pub canary_rows: u64,

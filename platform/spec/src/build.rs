@@ -12,8 +12,8 @@ use crate::build_format::Home;
 use crate::diagnostics::Diagnostic;
 use crate::keys::SOURCE_KINDS;
 use crate::model::{
-    Backpressure, Delivery, Format, Grants, OnBadRecord, OnPluginError, OutputMode, Plugin, Restart, Sink, SinkKind,
-    Source, SourceKind, StateBounds, StaticTable, TextFiles, Trigger, Watermark,
+    Backpressure, Delivery, Format, Grants, OnBadRecord, OnBrokenLaw, OnPluginError, OutputMode, Plugin, Restart, Sink,
+    SinkKind, Source, SourceKind, StateBounds, StaticTable, TextFiles, Trigger, Watermark,
 };
 use crate::source_map::SourceMap;
 use crate::suggest::did_you_mean;
@@ -253,6 +253,11 @@ impl Builder<'_> {
                 "fail" => OnPluginError::Fail,
                 "skip" => OnPluginError::Skip,
                 _ => OnPluginError::DeadLetter,
+            },
+            laws: match fields.text("laws").as_str() {
+                "warn" => OnBrokenLaw::Warn,
+                "skip" => OnBrokenLaw::Skip,
+                _ => OnBrokenLaw::Refuse,
             },
         }
     }

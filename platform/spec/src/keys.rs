@@ -440,6 +440,7 @@ static PLUGIN: Keys = Keys {
             Default("dead_letter"),
             "What happens to a record on which it fails: the query stops, it is counted, or it is kept in `dead_letters`.",
         ),
+        key("laws", Word(&["refuse", "warn", "skip"]), Default("refuse"), "What a broken law does before a start."),
     ],
 };
 

@@ -325,6 +325,8 @@ pub struct Plugin {
     pub grants: Grants,
     /// What happens to a record on which it fails.
     pub on_error: OnPluginError,
+    /// What happens where it breaks a law of its world.
+    pub laws: OnBrokenLaw,
 }
 
 /// Where a plugin's code is. Files are resolved against the deployment file's folder or the working directory.
@@ -444,6 +446,17 @@ pub enum OnPluginError {
     Skip,
     /// It is counted and kept in the table `dead_letters`.
     DeadLetter,
+}
+
+/// What happens where a plugin breaks a law of its world, when a deployment is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBrokenLaw {
+    /// The deployment is refused.
+    Refuse,
+    /// It is said.
+    Warn,
+    /// Nothing: the laws are not tried.
+    Skip,
 }
 
 /// A source or several, with plugins applied in order.

@@ -39,33 +39,42 @@ impl Cache {
     }
 
     pub(crate) fn get(&self, engine: &Engine, name: &str) -> Option<Component> {
+        let bytes = self.read(name)?;
+        let (checksum, code) = bytes.split_at_checked(CHECKSUM_BYTES)?;
+        if Sha256::digest(code).as_slice() != checksum {
+            return None;
+        }
+        // The checksum finds a file that was not written to its end. Who can write here could also replace Braid itself.
+        #[expect(unsafe_code, reason = "code that `keep` wrote, never a file of somebody else's")]
+        // SAFETY: the bytes are what our compiler made for `keep`, in a directory that only Braid writes to.
+        unsafe { Component::deserialize(engine, code) }.ok()
+    }
+
+    pub(crate) fn keep(&self, code: &[u8], name: &str) -> Result<(), String> {
+        let mut bytes = Sha256::digest(code).to_vec();
+        bytes.extend_from_slice(code);
+        self.write(name, &bytes, CACHE_BYTES_MAX).map_err(|error| error.to_string())
+    }
+
+    /// A file's bytes, if it is ours.
+    pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
         let place = self.0.join(name);
         if !is_ours(&fs::symlink_metadata(&place).ok()?) {
             return None;
         }
         let bytes = fs::read(&place).ok()?;
-        let (checksum, code) = bytes.split_at_checked(CHECKSUM_BYTES)?;
-        if Sha256::digest(code).as_slice() != checksum {
-            return None;
-        }
         // Used now: what was not used for longer goes before it.
         let _ = File::options().append(true).open(&place).and_then(|file| file.set_modified(SystemTime::now()));
-        // The checksum finds a file that was not written to its end. Who can write here could also replace Braid itself.
-        #[expect(unsafe_code, reason = "code that `keep` wrote, never a file of somebody else's")]
-        // SAFETY: the bytes are what `Component::serialize` gave to `keep`, in a directory that only Braid writes to.
-        unsafe { Component::deserialize(engine, code) }.ok()
+        Some(bytes)
     }
 
-    pub(crate) fn keep(&self, component: &Component, name: &str) -> Result<(), String> {
-        let words = |error: io::Error| error.to_string();
-        let code = component.serialize().map_err(|error| error.to_string())?;
-        let mut bytes = Sha256::digest(&code).to_vec();
-        bytes.extend_from_slice(&code);
+    /// Writes a file, whole or not at all, and removes others where there are more than so many bytes.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8], bytes_max: u64) -> io::Result<()> {
         let place = self.0.join(name);
         let unfinished = place.with_extension(format!("{}-{:?}", std::process::id(), thread::current().id()));
         let written = fs::write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &place));
-        written.inspect_err(|_| drop(fs::remove_file(&unfinished))).map_err(words)?;
-        self.shrink(&place, CACHE_BYTES_MAX).map_err(words)
+        written.inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
+        self.shrink(&place, bytes_max)
     }
 
     /// Removes what was not used for longest, but not what was written just now.

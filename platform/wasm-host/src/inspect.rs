@@ -60,7 +60,7 @@ pub fn inspect(
     let engine =
         engine(stack).map_err(|error| PluginError::Limits { plugin: name.into(), reason: error.to_string() })?;
     let began = Instant::now();
-    let component = compile(&engine, name, bytes, limits.compile_time, cache)?;
+    let component = compile(&engine, name, bytes, limits.stack_bytes, limits.compile_time, cache)?;
     let compiled_in = cache.is_none().then(|| began.elapsed());
     let component = component.component_type();
     let exports: Vec<String> = component.exports(&engine).map(|(export, _)| export.to_owned()).collect();

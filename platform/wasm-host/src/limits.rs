@@ -92,8 +92,8 @@ impl ResourceLimiter for Limiter {
     }
 }
 
-/// The processor time this thread has used.
-pub(crate) fn thread_time() -> Duration {
+/// The processor time this thread has used: of guests that it called too.
+pub fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -49,7 +49,7 @@ pub struct Plugin(Arc<Inner>);
 struct Inner {
     name: String,
     digest: String,
-    mould: Mould,
+    mould: Arc<Mould>,
     /// Instances that nobody uses.
     idle: Mutex<Vec<Guest>>,
     watched: Watched,
@@ -89,7 +89,7 @@ impl Plugin {
     ) -> Result<Self, PluginError> {
         let source = read(name, path, limits)?;
         let (mould, digest) = script::mould(name, path, source, language, limits, grants, home)?;
-        Ok(Self::of(name, digest, mould))
+        Ok(Self::of(name, digest, Arc::new(mould)))
     }
 
     /// Takes a component's bytes. `cache` as for [`Self::load`].
@@ -103,12 +103,17 @@ impl Plugin {
         check_size(name, bytes.len() as u64, limits)?;
         check_header(name, bytes)?;
         let engine = engine_for(name, limits)?;
-        let component = compile(&engine, name, bytes, limits.compile_time, cache)?;
+        let component = compile(&engine, name, bytes, limits.stack_bytes, limits.compile_time, cache)?;
         let mould = mould(name, &engine, &component, limits, grants)?;
-        Ok(Self::of(name, identity(bytes, grants), mould))
+        Ok(Self::of(name, identity(bytes, grants), Arc::new(mould)))
     }
 
-    fn of(name: &str, digest: String, mould: Mould) -> Self {
+    /// The same code, with instances of its own, of which nothing is known yet.
+    pub fn twin(&self) -> Self {
+        Self::of(&self.0.name, self.0.digest.clone(), Arc::clone(&self.0.mould))
+    }
+
+    fn of(name: &str, digest: String, mould: Arc<Mould>) -> Self {
         Self(Arc::new(Inner { name: name.into(), digest, mould, idle: Mutex::default(), watched: Watched::default() }))
     }
 

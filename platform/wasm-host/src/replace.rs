@@ -26,7 +26,7 @@ pub(crate) struct Watched {
 /// What a plugin has been asked since it was loaded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Rows.
+    /// Rows; of a plugin that takes rows away, epochs.
     pub rows: u64,
     /// Those on which it failed.
     pub failed: u64,
@@ -109,6 +109,16 @@ impl Plugin {
             }
         }
         reasons
+    }
+
+    /// The types of arguments that SQL calls it with, as far as it was asked about them.
+    pub fn called_with(&self) -> Vec<Vec<DataType>> {
+        let watched = self.watched();
+        let answers = watched.answers.known().into_iter().map(|(arguments, _)| arguments);
+        let summaries = watched.summaries.known().into_iter().map(|(arguments, _)| arguments);
+        let mut all: Vec<Vec<DataType>> = answers.chain(summaries).collect();
+        all.sort_by_key(|arguments| types_text(arguments));
+        all
     }
 
     /// Whether it takes rows away.

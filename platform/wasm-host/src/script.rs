@@ -184,7 +184,8 @@ fn compiled(
         word: language.word(),
     })?;
     let engine = engine_for(name, limits)?;
-    let component = compile(&engine, name, &bytes, limits.compile_time, Some(&home.join("compiled")))?;
+    let component =
+        compile(&engine, name, &bytes, limits.stack_bytes, limits.compile_time, Some(&home.join("compiled")))?;
     compiled.insert(key, component.clone());
     Ok(component)
 }

@@ -109,9 +109,11 @@ impl SinkPlugin {
         }
         let mould = plugin.mould();
         let _log = mould.host.batch();
-        let mut guest = Guest::start(mould).map_err(|failure| fails(failure.reason))?;
+        let started = Guest::start(mould).inspect_err(|_| plugin.count(1, 1));
+        let mut guest = started.map_err(|failure| fails(failure.reason))?;
         guest.may_send();
         let written = self.epoch(&mut guest, WireEpoch { number: epoch, history }, &rows, setting);
+        plugin.count(1, usize::from(written.is_err()));
         let Err(failure) = written else { return Ok(()) };
         match guest.refused() {
             Some(refused) => Err(fails(refused)),

@@ -47,10 +47,13 @@ macro_rules! tag {
     };
 }
 
-/// A sum that counts each number so often.
+/// A sum that counts each number so often; or with another merge, and another answer of what is kept.
 #[macro_export]
 macro_rules! sum {
     ($times:literal, $number:ty) => {
+        $crate::sum!($times, $number, |mine, other| mine + other, |total| total);
+    };
+    ($times:literal, $number:ty, $merge:expr, $finish:expr) => {
         #[derive(Default)]
         struct Sum {
             total: $number,
@@ -66,12 +69,14 @@ macro_rules! sum {
             }
 
             fn merge(&mut self, other: Self) -> Result<(), String> {
-                self.total += other.total;
+                let merge: fn($number, $number) -> $number = $merge;
+                self.total = merge(self.total, other.total);
                 Ok(())
             }
 
             fn finish(self) -> i64 {
-                self.total as i64
+                let finish: fn($number) -> $number = $finish;
+                finish(self.total) as i64
             }
         }
 

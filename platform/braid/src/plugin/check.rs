@@ -43,7 +43,7 @@ pub fn check(plugin: &Path, given: &Given, effort: Effort, output: Output) -> Re
         generator = generator.examples(&examples(&input, fixtures).map_err(Failure::runtime)?);
     }
     let seed = effort.seed.unwrap_or_else(a_seed);
-    let settings = Settings { cases: effort.cases.max(1), seed, rows_max: effort.rows.max(1) };
+    let settings = Settings { cases: effort.cases.max(1), seed, rows_max: effort.rows.max(1), until: None };
     let verdicts = braid_laws::check(&mut tried, &generator, settings).map_err(Failure::runtime)?;
     match output {
         Output::Json => println!("{}", json(&chosen.path, seed, &verdicts)?),
@@ -70,12 +70,9 @@ fn text(path: &Path, seed: u64, verdicts: &[Verdict]) -> String {
                 "EMPTY   {law}: no row went through in {cases} cases; give some in fixtures.yaml, whose values are then used\n"
             )),
             None => text.push_str(&format!("ok      {law} ({cases} cases, {} rows)\n", grouped(*through as u64))),
-            Some(Counter { case, inputs, sides }) => {
-                text.push_str(&format!("BROKEN  {law} (case {case}, made small)\n"));
-                for shown in inputs.iter().chain(sides) {
-                    text.push_str(&format!("        {}:\n", shown.title));
-                    shown.text.lines().for_each(|line| text.push_str(&format!("          {line}\n")));
-                }
+            Some(counter) => {
+                text.push_str(&format!("BROKEN  {law} (case {}, made small)\n", counter.case));
+                counter.text().lines().for_each(|line| text.push_str(&format!("        {line}\n")));
             }
         }
     }
