@@ -94,6 +94,8 @@ impl Limits {
     pub const CONNECTIONS_MAX: usize = 1_024;
     /// How long a request may work.
     pub const REQUEST_TIME: Duration = Duration::from_secs(30);
+    /// How long the first request of a connection may take to come once the stop was asked for.
+    pub const FIRST_REQUEST_TIME: Duration = Duration::from_secs(1);
     /// How long the body of a request that is refused may still come: who sends when the connection ends gets no answer.
     pub const REFUSED_BODY_TIME: Duration = Duration::from_secs(1);
     /// How long a wait for completion takes, where the request does not say.
@@ -173,9 +175,15 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
         let (stop, stopping) = watch::channel(false);
         let router = http::router(self.state, self.address, stopping.clone());
-        let listener = connection::Bounded::new(self.listener);
+        let (close, closed) = watch::channel(false);
+        let listener = connection::Bounded::new(self.listener, closed);
+        let mut silent = listener.silent();
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
             shutdown.await;
+            close.send_replace(true);
+            // A connection without a request is closed at once, and so would be one whose first request is on its way.
+            let none = silent.wait_for(|silent| *silent == 0);
+            let _ = tokio::time::timeout(Limits::FIRST_REQUEST_TIME, none).await;
             stop.send_replace(true);
         });
         let overdue = async move {
