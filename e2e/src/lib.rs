@@ -90,6 +90,8 @@ mod tables;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod trials;
+#[cfg(test)]
 mod triggers;
 #[cfg(test)]
 mod yahoo;

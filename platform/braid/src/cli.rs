@@ -41,6 +41,21 @@ pub struct Target {
     pub store: Option<String>,
 }
 
+/// Which tests of which deployment.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TestTarget {
+    /// The deployment's YAML file.
+    pub deployment: PathBuf,
+    /// The tests' names; all, if none is given.
+    pub names: Vec<String>,
+    /// Only this layout: lambda, kappa, or a layout's file.
+    #[arg(long)]
+    pub layout: Option<String>,
+    /// Every cut and every crash, also of a test that has very many.
+    #[arg(long)]
+    pub all: bool,
+}
+
 /// When `run` ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Until {
@@ -81,6 +96,11 @@ pub enum Command {
         /// When to end. If it is not given: as the deployment's trigger says, if that one ends, else caught-up.
         #[arg(long, value_enum)]
         until: Option<Until>,
+    },
+    /// Run the deployment's tests in each layout, at every cut, and with a crash at each step.
+    Test {
+        #[command(flatten)]
+        target: TestTarget,
     },
     /// Answer SQL over the views, as of one commit of the store.
     Query {

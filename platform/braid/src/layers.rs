@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use braid_connect::{MemoryTable, SourceContext};
-use braid_engine::{Reader, Seed};
+use braid_engine::{Output, Reader, Seed};
 use braid_kernel::base::{BaseWriter, OnProgress};
 use braid_kernel::fold::FoldLimits;
 use braid_kernel::ledger::{Ledger, load};
@@ -14,7 +14,7 @@ use braid_kernel::notices::{DEAD_LETTERS, LATE_ROWS, dead_letters_schema, late_r
 use braid_kernel::pressure::Backpressure;
 use braid_kernel::serve::{Board, Snapshot};
 use braid_kernel::speed::{EventTime, Settings, Speed, WatermarkPolicy};
-use braid_kernel::{Clock, Ingest, Manifest, Segments, Store, TableKind, Trigger};
+use braid_kernel::{Clock, Ingest, Manifest, Segments, Sink, Source, Store, TableKind, Trigger};
 use braid_spec::model::{self, Delivery, OnBadRecord};
 use braid_storage::ParquetSegments;
 use tokio::sync::Mutex;
@@ -66,6 +66,64 @@ pub fn open_store(prepared: &Prepared) -> Result<(Arc<dyn Store>, Arc<dyn Segmen
     Ok((store, segments))
 }
 
+/// What layers stand on.
+#[derive(Clone)]
+pub struct Ground {
+    pub store: Arc<dyn Store>,
+    pub segments: Arc<dyn Segments>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Ground {
+    /// Segments on a store.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        Self { segments: Arc::new(ParquetSegments::new(store.clone())), store, clock }
+    }
+
+    /// Who writes bases.
+    pub fn base_writer(
+        &self,
+        prepared: &Arc<Prepared>,
+        ledger: Arc<Mutex<Ledger>>,
+        board: &Board,
+        on_progress: Option<OnProgress>,
+    ) -> BaseWriter {
+        let for_job = prepared.clone();
+        BaseWriter {
+            ledger,
+            segments: self.segments.clone(),
+            merge: Arc::new(prepared.engine.clone()),
+            job: Box::new(move || Ok(Box::new(DeploymentJob::new(&for_job)?))),
+            board: board.clone(),
+            clock: self.clock.clone(),
+            on_progress,
+            limits: FoldLimits::default(),
+        }
+    }
+
+    /// The speed layer.
+    pub fn speed(
+        &self,
+        prepared: &Prepared,
+        base: &BaseWriter,
+        sources: BTreeMap<String, Box<dyn Source>>,
+        sinks: BTreeMap<String, Box<dyn Sink>>,
+        settings: Settings,
+    ) -> Result<Speed, Failure> {
+        Ok(Speed {
+            ledger: base.ledger.clone(),
+            sources,
+            job: Box::new(DeploymentJob::new(prepared).map_err(Failure::runtime)?),
+            segments: self.segments.clone(),
+            sinks,
+            board: base.board.clone(),
+            clock: self.clock.clone(),
+            settings,
+            memory: Default::default(),
+        })
+    }
+}
+
 /// A deployment in the place of another that differs in the code of a plugin.
 pub struct Swapping {
     /// The one before.
@@ -86,27 +144,17 @@ pub async fn layers(
     swapping: Option<&Swapping>,
 ) -> Result<Layers, Failure> {
     let deployment = &prepared.deployment;
-    let (store, segments) = open_store(prepared)?;
+    let store = braid_storage::open(&deployment.store).map_err(Failure::environment)?;
+    let ground = Ground::new(store, Arc::new(SystemClock));
+    let Ground { store, segments, clock } = ground.clone();
     let stored = swapping.map_or(prepared, |swapping| &swapping.before);
     restarts::check(stored, &load(&*store).await.map_err(Failure::environment)?)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let run_id = Uuid::new_v4().to_string();
     let ledger = Ledger::open(store.clone(), clock.clone(), run_id.clone(), opening(stored))
         .await
         .map_err(Failure::environment)?;
     board.publish(Snapshot { manifest: ledger.manifest(), ..Snapshot::default() });
-    let ledger = Arc::new(Mutex::new(ledger));
-    let for_job = prepared.clone();
-    let base = BaseWriter {
-        ledger: ledger.clone(),
-        segments: segments.clone(),
-        merge: Arc::new(prepared.engine.clone()),
-        job: Box::new(move || Ok(Box::new(DeploymentJob::new(&for_job)?))),
-        board: board.clone(),
-        clock: clock.clone(),
-        on_progress,
-        limits: FoldLimits::default(),
-    };
+    let base = ground.base_writer(prepared, Arc::new(Mutex::new(ledger)), board, on_progress);
     if let Some(swapping) = swapping {
         let manifest = base.ledger.lock().await.manifest();
         if let Some(plan) = manifest.planned.as_ref().filter(|_| !swapping.over_plan) {
@@ -115,7 +163,7 @@ pub async fn layers(
         base.swap(swap(swapping, prepared, manifest.next, clock.now_ms())).await.map_err(Failure::runtime)?;
     }
     base.enter(deployment.layout.log == model::LogKeep::Forever).await.map_err(Failure::runtime)?;
-    let manifest = ledger.lock().await.manifest();
+    let manifest = base.ledger.lock().await.manifest();
 
     let mut sources = BTreeMap::new();
     let mut ingest = BTreeMap::new();
@@ -143,17 +191,7 @@ pub async fn layers(
         }
         sinks.insert(name.clone(), Box::new(outlet) as _);
     }
-    let speed = Speed {
-        ledger,
-        sources,
-        job: Box::new(DeploymentJob::new(prepared).map_err(Failure::runtime)?),
-        segments: segments.clone(),
-        sinks,
-        board: board.clone(),
-        clock,
-        settings: settings(prepared, trigger, &run_id),
-        memory: Default::default(),
-    };
+    let speed = ground.speed(prepared, &base, sources, sinks, settings(prepared, trigger, &run_id))?;
     Ok(Layers { speed, base: Arc::new(base), reader: Arc::new(reader), ingest, store, id: id(prepared), run_id })
 }
 
@@ -213,7 +251,8 @@ fn digest(text: &str) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()).simple().to_string()
 }
 
-fn settings(prepared: &Prepared, trigger: Trigger, run_id: &str) -> Settings {
+/// What the deployment says about its epochs.
+pub fn settings(prepared: &Prepared, trigger: Trigger, run_id: &str) -> Settings {
     let sources = &prepared.deployment.sources;
     let keep_bad: BTreeSet<String> = sources
         .iter()
@@ -293,14 +332,13 @@ pub fn open_states(prepared: &Prepared) -> Result<(), Failure> {
     })
 }
 
-/// A sink, with the state that its output mode needs.
-async fn outlet(
+/// What a sink is to be given, with the state that its output mode needs.
+pub async fn output(
     prepared: &Prepared,
-    name: &str,
+    sink: &model::Sink,
     manifest: &Manifest,
     segments: &dyn Segments,
-) -> Result<(Outlet, Option<Arc<MemoryTable>>), Failure> {
-    let sink = &prepared.deployment.sinks[name];
+) -> Result<Output, Failure> {
     let view = &prepared.engine.views()[&sink.from];
     let mut output = prepared.engine.output(&sink.from, output_mode(sink.output_mode)).map_err(Failure::Invalid)?;
     if view.kind == TableKind::Keyed {
@@ -318,6 +356,18 @@ async fn outlet(
         }
         output.seed(Seed::Deltas, &rows, manifest.watermark).map_err(Failure::runtime)?;
     }
+    Ok(output)
+}
+
+/// A sink.
+async fn outlet(
+    prepared: &Prepared,
+    name: &str,
+    manifest: &Manifest,
+    segments: &dyn Segments,
+) -> Result<(Outlet, Option<Arc<MemoryTable>>), Failure> {
+    let sink = &prepared.deployment.sinks[name];
+    let output = output(prepared, sink, manifest, segments).await?;
     if let Some(taker) = prepared.takers.get(name) {
         let to = Box::new(Taker::new(taker.clone(), manifest.history.clone()));
         return Ok((Outlet::new(sink.from.clone(), output, to), None));
@@ -327,7 +377,7 @@ async fn outlet(
         model::Trigger::Continuous(every) => Some(every),
         _ => None,
     };
-    let schema = view.schema.clone();
+    let schema = prepared.engine.views()[&sink.from].schema.clone();
     let to = braid_connect::sink(&writer, &manifest.history, &sink.to, sink.output_mode, sink.delivery, schema, flows)
         .map_err(|error| Failure::Environment(format!("sink `{name}`: {error}")))?;
     Ok((Outlet::new(sink.from.clone(), output, to.output), to.memory))

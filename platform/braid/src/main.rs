@@ -24,6 +24,7 @@ mod state;
 mod swap;
 mod swap_command;
 mod swaps;
+mod trial;
 mod up;
 
 use std::io::IsTerminal;
@@ -51,8 +52,9 @@ fn main() -> ExitCode {
         return braid_wasm_host::compiler(stack_bytes);
     }
     braid_wasm_host::compile_aside(COMPILE);
-    // RUST_LOG overrides; by default warnings are seen, and what plugins say that may.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,plugin=info"));
+    // RUST_LOG overrides; by default warnings are seen, and what plugins say that may. In tests they would say it in each run.
+    let usual = if matches!(cli.command, Command::Test { .. }) { "off" } else { "warn,plugin=info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let _failpoints = fail::FailScenario::setup();
@@ -135,6 +137,7 @@ async fn command(cli: Cli) -> Result<u8, Failure> {
             let manifest = up::run(Arc::new(ready(&target, output).await?), until).await?;
             print!("{}", report::closing(&manifest, output));
         }
+        Command::Test { target } => return trial::test(&target, output).await,
         Command::Queries(action) => {
             let (text, code) = queries::queries(&action, output).await?;
             println!("{text}");

@@ -10,12 +10,13 @@ use braid_engine::{
     TimeMode, TransformWithState,
 };
 use braid_kernel::keyed::KeyedCode;
-use braid_spec::model::{self, Delivery, Deployment, OnPluginError, PluginCode, SinkKind, TextFiles};
+use braid_spec::model::{self, Delivery, Deployment, Layout, OnPluginError, PluginCode, SinkKind, TextFiles};
 use braid_spec::{Diagnostics, LoadOptions, SourceMap};
 use braid_wasm_host::{FunctionPlugin, Plugin, PluginError, SinkPlugin};
 
-use crate::cli::{Output, Target};
+use crate::cli::{Output, Target, TestTarget};
 use crate::failure::Failure;
+use crate::trial::{self, Case};
 use crate::{continuous, pipeline, position};
 
 /// A deployment whose parts fit together.
@@ -26,6 +27,8 @@ pub struct Prepared {
     pub inputs: BTreeMap<String, Input>,
     /// The sinks that are plugins.
     pub takers: BTreeMap<String, SinkPlugin>,
+    /// What must come of what.
+    pub tests: Vec<Case>,
     /// Where everything stands in the file.
     pub map: SourceMap,
 }
@@ -39,15 +42,67 @@ impl Prepared {
         }
         plugins.insert(plugin.name().to_owned(), plugin);
         let mut prepared =
-            assemble(deployment, plugins, self.map.clone(), Output::Table, Diagnostics::default()).await?;
+            assemble(deployment, plugins, self.map.clone(), Tables::Read, Output::Table, Diagnostics::default())
+                .await?;
         // What operators remember has one bound for the process.
         prepared.engine = prepared.engine.within(self.engine.memory().clone());
         Ok(prepared)
     }
+
+    /// The same deployment under another layout.
+    pub fn under(&self, layout: Layout) -> Self {
+        Self {
+            deployment: Deployment { layout, ..self.deployment.clone() },
+            engine: self.engine.clone(),
+            plugins: self.plugins.clone(),
+            inputs: self.inputs.clone(),
+            takers: self.takers.clone(),
+            tests: self.tests.clone(),
+            map: self.map.clone(),
+        }
+    }
+
+    /// Gives these tests the rows of tables' files where they have none of their own.
+    pub async fn read_tables(&self, cases: &mut [Case], output: Output) -> Result<(), Failure> {
+        let mut mistakes = Diagnostics::default();
+        for (name, table) in &self.deployment.tables {
+            let mut without = cases.iter_mut().filter(|case| !case.tables.contains_key(name)).peekable();
+            if without.peek().is_none() {
+                continue;
+            }
+            match braid_connect::read_table(table).await {
+                Ok(rows) => without.for_each(|case| drop(case.tables.insert(name.clone(), rows.clone()))),
+                Err(error) => {
+                    let hint = format!("give rows to `{name}` in each test, and the file need not be there");
+                    let path = format!("tables.{name}.file");
+                    mistakes.list.push(self.map.diagnostic(&path, None, error.to_string(), Some(hint)));
+                }
+            }
+        }
+        if mistakes.list.is_empty() { Ok(()) } else { Err(render(&mistakes, output)) }
+    }
+}
+
+/// Whether the files of static tables are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tables {
+    Read,
+    /// Others will give rows.
+    Empty,
+}
+
+/// Reads and checks a deployment for its tests: tables have no rows yet, and nobody asks for its store.
+pub async fn prepare_tests(target: &TestTarget, output: Output) -> Result<Prepared, Failure> {
+    let TestTarget { deployment, layout, .. } = target.clone();
+    load(&Target { deployment, layout, store: Some("memory://".into()) }, Tables::Empty, output).await
 }
 
 /// Reads and checks a deployment. Static tables are read too: their rows are part of the plans.
 pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failure> {
+    load(target, Tables::Read, output).await
+}
+
+async fn load(target: &Target, tables: Tables, output: Output) -> Result<Prepared, Failure> {
     let options = LoadOptions {
         layout: target.layout.clone(),
         store: target.store.clone(),
@@ -57,7 +112,7 @@ pub async fn prepare(target: &Target, output: Output) -> Result<Prepared, Failur
     let loaded = braid_spec::load(&target.deployment, &options).map_err(|mistakes| render(&mistakes, output))?;
     let mut mistakes = Diagnostics::default();
     let plugins = load_plugins(&loaded.deployment, &loaded.source_map, &mut mistakes);
-    assemble(loaded.deployment, plugins, loaded.source_map, output, mistakes).await
+    assemble(loaded.deployment, plugins, loaded.source_map, tables, output, mistakes).await
 }
 
 /// Fits the parts together.
@@ -65,11 +120,12 @@ async fn assemble(
     mut deployment: Deployment,
     plugins: BTreeMap<String, Plugin>,
     map: SourceMap,
+    tables: Tables,
     output: Output,
     mut mistakes: Diagnostics,
 ) -> Result<Prepared, Failure> {
     let inputs = inputs(&deployment, &plugins, &map, &mut mistakes);
-    let statics = statics(&deployment, &map, &mut mistakes).await;
+    let statics = statics(&deployment, tables, &map, &mut mistakes).await;
     let functions = functions(&deployment, &plugins, &map, &mut mistakes);
     pipeline::check(&deployment, &functions, &map, &mut mistakes);
     if !mistakes.list.is_empty() {
@@ -112,10 +168,11 @@ async fn assemble(
     }
     let takers = takers(&mut deployment, &engine, &plugins, &map, &mut mistakes);
     continuous::check(&deployment, engine.views(), &map, &mut mistakes);
+    let tests = trial::cases(&deployment, &engine, &map, &mut mistakes);
     if !mistakes.list.is_empty() {
         return Err(render(&mistakes, output));
     }
-    Ok(Prepared { deployment, engine, plugins, inputs, takers, map })
+    Ok(Prepared { deployment, engine, plugins, inputs, takers, tests, map })
 }
 
 /// All mistakes, as they are printed.
@@ -386,12 +443,17 @@ fn columns(schema: &SchemaRef) -> String {
 
 async fn statics(
     deployment: &Deployment,
+    tables: Tables,
     map: &SourceMap,
     mistakes: &mut Diagnostics,
 ) -> BTreeMap<String, StaticInput> {
     let mut statics = BTreeMap::new();
     for (name, table) in &deployment.tables {
-        match braid_connect::read_table(table).await {
+        let read = match tables {
+            Tables::Read => braid_connect::read_table(table).await,
+            Tables::Empty => Ok(vec![]),
+        };
+        match read {
             Ok(batches) => {
                 statics.insert(name.clone(), StaticInput { schema: table.schema.clone(), batches });
             }

@@ -6,6 +6,7 @@ mod files;
 mod folder;
 mod formats;
 mod generate;
+mod given;
 mod journal;
 mod journal_source;
 mod kafka;
@@ -46,7 +47,8 @@ use tokio::sync::Notify;
 use kafka_value::Values;
 use replay::Replaying;
 
-pub use formats::columns_of;
+pub use formats::{columns_of, words as type_words};
+pub use given::{Given, GivenRecord};
 pub use memory::MemoryTable;
 pub use tables::read_table;
 

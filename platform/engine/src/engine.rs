@@ -17,6 +17,7 @@ use crate::job::EngineJob;
 use crate::leaf::{Statics, conform, lowered};
 use crate::memory::StateMemory;
 use crate::output::Output;
+use crate::plans::Plans;
 use crate::sql::did_you_mean;
 use crate::stage::Stage;
 use crate::state_merge;
@@ -26,6 +27,8 @@ use crate::state_merge;
 pub struct Engine {
     shared: Arc<Shared>,
     memory: Arc<StateMemory>,
+    /// Where jobs leave their plans to those after them, if they do.
+    plans: Option<Arc<Plans>>,
 }
 
 struct Shared {
@@ -53,6 +56,7 @@ impl Engine {
         let Compiled { views, gates, session, static_schemas, statics } = compiled?;
         Ok(Engine {
             memory: StateMemory::unbounded(),
+            plans: None,
             shared: Arc::new(Shared {
                 infos: views.iter().map(|(name, view)| (name.clone(), view.info.clone())).collect(),
                 views,
@@ -66,7 +70,17 @@ impl Engine {
 
     /// The same views, whose states share this memory.
     pub fn within(&self, memory: Arc<StateMemory>) -> Engine {
-        Engine { shared: self.shared.clone(), memory }
+        Engine { memory, ..self.clone() }
+    }
+
+    /// The same views, whose jobs leave their plans to those after them.
+    pub fn keeping_plans(&self) -> Engine {
+        Engine { plans: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// Where jobs leave their plans, if they do.
+    pub(crate) fn plans(&self) -> Option<&Arc<Plans>> {
+        self.plans.as_ref()
     }
 
     /// What all states share.

@@ -203,6 +203,13 @@ impl EngineJob {
         if self.planned {
             return Ok(());
         }
+        if let Some(kept) = self.engine.plans().and_then(|plans| plans.take(&self.statics)) {
+            for (chain, (before, last)) in self.gates.iter_mut().chain(&mut self.views).zip(kept) {
+                (chain.before, chain.last) = (before, last);
+            }
+            self.planned = true;
+            return Ok(());
+        }
         let mut session = self.engine.session().clone();
         session.config_mut().set_extension(self.statics.clone());
         for chain in self.gates.iter_mut().chain(&mut self.views) {
@@ -287,6 +294,18 @@ impl EngineJob {
         }
         self.failed = false;
         Ok(result)
+    }
+}
+
+impl Drop for EngineJob {
+    fn drop(&mut self) {
+        let Some(plans) = self.engine.plans().filter(|_| self.planned).cloned() else { return };
+        let chains = self.gates.iter_mut().chain(&mut self.views);
+        let chains = chains.map(|chain| {
+            chain.pipelines().for_each(Pipeline::reset);
+            (std::mem::take(&mut chain.before), chain.last.take())
+        });
+        plans.leave(self.statics.clone(), chains.collect());
     }
 }
 

@@ -30,6 +30,7 @@ mod multiset;
 mod multiset_answers;
 mod output;
 mod pipeline;
+mod plans;
 mod reader;
 mod rewrite;
 mod rows;

@@ -11,10 +11,10 @@ use crate::suggest::did_you_mean;
 use crate::value::Fields;
 
 /// Tables that Braid keeps itself.
-const RESERVED: &[&str] = &["dead_letters", "late_rows"];
+pub(crate) const RESERVED: &[&str] = &["dead_letters", "late_rows"];
 
 /// A message lists at most so many names.
-const NAMES_SHOWN_MAX: usize = 12;
+pub(crate) const NAMES_SHOWN_MAX: usize = 12;
 
 /// The maps whose names are tables in SQL, and what an entry is called.
 const NAMESPACE: &[(&str, &str)] =

@@ -2,12 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::keys::{DEPLOYMENT, Key, Keys, LAYOUT, Names, Need, Shape};
+use crate::keys::{DEPLOYMENT, Key, Keys, Names, Need, Shape};
 use crate::keys_formats::FORMATS;
+use crate::keys_layout::LAYOUT;
 
 /// A value from the environment may stand wherever a scalar does.
 const FROM_ENVIRONMENT: &str = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}";
 const SQL_NAME: &str = "^[a-z_][a-z0-9_]{0,62}$";
+/// A name of SQL that is not the word for time that passes.
+const GIVEN_NAME: &str = "^(?!wait$)[a-z_][a-z0-9_]{0,62}$";
 const DASHED_NAME: &str = "^[a-z_][a-z0-9_-]{0,62}$";
 
 /// The JSON Schema (draft 2020-12) of a deployment file.
@@ -138,6 +141,27 @@ fn shape(shape: &Shape) -> Value {
         Shape::Steps(keys) => {
             let words: Vec<&str> = crate::read_pipeline::bare(keys).collect();
             json!({"type": "array", "minItems": 1, "items": {"anyOf": [{"enum": words}, object(keys)]}})
+        }
+        Shape::Groups(keys) => json!({"type": ["array", "null"], "items": object(keys)}),
+        Shape::Given => {
+            let records = json!({"type": "array", "items": {"type": ["object", "string"]}});
+            let step = json!({
+                "type": "object",
+                "properties": {"wait": {"anyOf": [{"type": "string", "examples": ["10m"]}, records]}},
+                "patternProperties": {GIVEN_NAME: records},
+                "additionalProperties": false,
+            });
+            json!({"anyOf": [step, {"type": "array", "items": step}]})
+        }
+        Shape::Expect => {
+            let rows = json!({"type": "array", "items": {"type": "object"}});
+            let count = or_environment(json!({"type": "integer", "minimum": 0}));
+            json!({
+                "type": "object",
+                "minProperties": 1,
+                "patternProperties": {SQL_NAME: {"anyOf": [count, rows]}},
+                "additionalProperties": false,
+            })
         }
         Shape::Expressions => json!({"type": "object", "minProperties": 1, "additionalProperties": scalar()}),
         Shape::Condition => json!({"anyOf": [

@@ -1,10 +1,10 @@
 //! Every key of a deployment file and of a layout file: its name, type, default and meaning. The parser and the JSON Schema
 //! are both made from these tables, so they cannot differ.
 
-use crate::{keys_answers, keys_run};
+use crate::{keys_answers, keys_run, keys_tests};
 use Need::{Default, Must, Optional};
 use Shape::{
-    Address, Columns, Duration, Flag, Format, Group, Many, Named, NamedWords, OneOrMany, Pairs, Partitions,
+    Address, Columns, Duration, Flag, Format, Group, Groups, Many, Named, NamedWords, OneOrMany, Pairs, Partitions,
     PerPartition, Size, Text, Whole, Word,
 };
 
@@ -73,6 +73,12 @@ pub(crate) enum Shape {
     NamedWords(&'static [&'static str]),
     /// A list of maps with one of these keys each; one without options needs no map.
     Steps(&'static Keys),
+    /// A list of maps with these keys.
+    Groups(&'static Keys),
+    /// A map from sources and tables to lists of records, or a list of such maps.
+    Given,
+    /// A map, not empty, from views and sinks to lists of rows or to how many there are.
+    Expect,
     /// A map, not empty, from columns to SQL expressions.
     Expressions,
     /// An SQL expression, or a map with the only key `plugin`.
@@ -177,6 +183,12 @@ pub(crate) static DEPLOYMENT: Keys = keys(
             Group(&keys_run::STATE),
             Optional,
             "How much memory what is remembered takes, and where the rest is.",
+        ),
+        key(
+            "tests",
+            Groups(&keys_tests::TEST),
+            Optional,
+            "What must come of what: run by `braid test` in each layout, at every cut, and with a crash at each step.",
         ),
     ],
 );
@@ -556,41 +568,3 @@ static DROP_DUPLICATES: Keys = keys(
 );
 
 static SERVING: Keys = keys("serving", &[key("http", Address, Optional, "The HTTP API's address.")]);
-
-/// The layout file.
-pub(crate) static LAYOUT: Keys = keys(
-    "a layout",
-    &[
-        key("speed", Group(&SPEED), Optional, "The speed layer."),
-        key("log", Group(&LOG), Must, "The raw rows."),
-        key("base", Group(&BASE), Must, "The base that the deltas are added to."),
-    ],
-);
-
-static SPEED: Keys = keys("the speed layer", &[key("epoch", Group(&EPOCH), Optional, "When an epoch ends.")]);
-
-static EPOCH: Keys = keys(
-    "an epoch",
-    &[
-        key("every", SOME_TIME, Default("1s"), "After this time …"),
-        key("rows", WHOLE, Default("65536"), "… or this many rows, whichever comes first."),
-    ],
-);
-
-static LOG: Keys = keys(
-    "the log",
-    &[key(
-        "keep",
-        Word(&["forever", "until_folded"]),
-        Must,
-        "Whether the raw rows are the master dataset, or are cut once the base covers them.",
-    )],
-);
-
-static BASE: Keys = keys(
-    "the base",
-    &[
-        key("by", Word(&["recompute", "fold"]), Must, "Computed anew from the log, or merged from the deltas."),
-        key("every", SOME_TIME, Default("10m"), "How often."),
-    ],
-);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::diagnostics::Diagnostic;
-use crate::keys::LAYOUT;
+use crate::keys_layout::LAYOUT;
 use crate::model::{BaseBy, Layout, LogKeep};
 use crate::read::Reader;
 use crate::source_map::SourceMap;
@@ -93,4 +93,10 @@ pub(crate) fn read(found: &Found, env: &dyn Fn(&str) -> Option<String>, mistakes
         mistakes.push(mistake.hint(Some("keep the log `forever`, or let the base be made by `fold`")));
     }
     layout
+}
+
+/// The layouts that need no file.
+pub fn built_in() -> Vec<Layout> {
+    let names = BUILT_IN.iter().filter_map(|(name, _)| find(name, Path::new("")).ok());
+    names.map(|found| read(&found, &|_| None, &mut Vec::new())).collect()
 }

@@ -11,6 +11,7 @@ mod build_format;
 mod build_kafka;
 mod build_plugin;
 mod build_source;
+mod build_tests;
 mod check;
 mod columns;
 mod diagnostics;
@@ -20,8 +21,10 @@ mod json_schema;
 mod keys;
 mod keys_answers;
 mod keys_formats;
+mod keys_layout;
 mod keys_pipeline;
 mod keys_run;
+mod keys_tests;
 mod layout;
 pub mod model;
 mod node;
@@ -30,18 +33,22 @@ mod pipeline_steps;
 mod read;
 mod read_kafka;
 mod read_pipeline;
+mod read_tests;
 mod source_map;
 mod suggest;
 mod text_of_steps;
 mod units;
 mod value;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use json_schema::{json_schema, layout_json_schema};
+pub use layout::built_in as built_in_layouts;
 pub use source_map::SourceMap;
+pub use suggest::did_you_mean;
 
 use arrow_schema::SchemaRef;
 use build::Builder;
@@ -160,8 +167,10 @@ fn deployment(
     }
     let name = builder.name(root);
     let store = builder.store(root, &name, options.store.as_deref());
-    let sources = root.named("sources").map(|(name, fields)| (name.clone(), builder.source(fields))).collect();
-    let tables = root.named("tables").map(|(name, fields)| (name.clone(), builder.table(fields))).collect();
+    let sources: BTreeMap<_, _> =
+        root.named("sources").map(|(name, fields)| (name.clone(), builder.source(fields))).collect();
+    let tables: BTreeMap<_, _> =
+        root.named("tables").map(|(name, fields)| (name.clone(), builder.table(fields))).collect();
     let plugins = root.named("plugins").map(|(name, fields)| (name.clone(), builder.plugin(fields))).collect();
     let sinks = root.named("sinks").map(|(name, fields)| (name.clone(), builder.sink(fields))).collect();
     let streams = builder.streams(root, &sources);
@@ -177,6 +186,10 @@ fn deployment(
     let trigger = builder.trigger(root);
     let (backpressure, restart, state) = (builder.backpressure(root), builder.restart(root), builder.state(root));
     let Answers { streams, views, sinks, made, moved } = answers;
+    let of_tables: BTreeSet<&str> = tables.keys().map(String::as_str).collect();
+    let given = sources.keys().map(String::as_str).chain(of_tables.iter().copied()).collect();
+    let answers = views.keys().chain(sinks.keys()).map(String::as_str).chain(check::RESERVED.iter().copied());
+    let tests = builder.tests(root, &given, &of_tables, &answers.collect());
     made.into_iter().for_each(|(path, text)| source_map.made(path, text));
     moved.into_iter().for_each(|(path, to)| source_map.moved(path, to));
     Some(Deployment {
@@ -195,6 +208,7 @@ fn deployment(
         backpressure,
         restart,
         state,
+        tests,
     })
 }
 

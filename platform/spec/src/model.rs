@@ -10,10 +10,12 @@ use arrow_schema::SchemaRef;
 mod answers;
 mod formats;
 mod kafka;
+mod tests;
 
 pub use answers::{Delivery, Expression, OutputMode, Role, Sink, SinkKind, TextFiles, View};
 pub use formats::{Avro, Csv, Protobuf, Registry, SinkAvro, SinkFormat, SinkRegistry, SubjectName, Text};
 pub use kafka::{End, Kafka, Metadata, PerPartition, Start, Topics};
+pub use tests::{Expectation, Expected, Given, Step, Test, Told};
 
 /// A whole deployment: one YAML file and its layout.
 #[derive(Debug, Clone)]
@@ -49,6 +51,8 @@ pub struct Deployment {
     pub restart: Restart,
     /// Where what is remembered is kept.
     pub state: StateBounds,
+    /// What must come of what.
+    pub tests: Vec<Test>,
 }
 
 /// How much memory what operators and sinks remember takes, and where the rest is.

@@ -105,6 +105,11 @@ fn wanted(shape: &Shape) -> String {
         }
         Shape::Partitions => "a map from topics to lists of partitions, such as `{topic: [0, 1]}`".into(),
         Shape::Steps(_) => "a list of steps, such as `[{from: lines}, count]`".into(),
+        Shape::Groups(keys) => format!("a list of maps, each {} with the keys {}", keys.what, and(keys.names())),
+        Shape::Given => {
+            "a map from sources to lists of records, such as `{orders: [{id: 1}]}`, or a list of such maps".into()
+        }
+        Shape::Expect => "a map from views and sinks to lists of rows, or to how many there are".into(),
         Shape::Expressions => "a map from columns to SQL expressions, such as `{word: lower(word)}`".into(),
         Shape::Condition => "an SQL condition, or `{plugin: name}`".into(),
         Shape::NamedWords(words) => {
@@ -215,6 +220,10 @@ impl Reader<'_> {
             (Shape::NamedWords(words), Kind::List(list)) => self.listed_words(list, path, words),
             (Shape::NamedWords(words), Kind::Map(entries)) => self.named_words(entries, path, words),
             (Shape::Steps(keys), Kind::List(list)) if !list.is_empty() => self.steps(list, path, keys),
+            (Shape::Groups(keys), Kind::List(list)) => self.groups(list, path, keys),
+            (Shape::Groups(_), Kind::Nothing) => Value::Steps(Vec::new()),
+            (Shape::Given, Kind::Map(_) | Kind::List(_)) => self.given(node, path),
+            (Shape::Expect, Kind::Map(entries)) if !entries.is_empty() => self.expectations(entries, path),
             (Shape::Expressions, Kind::Map(entries)) if !entries.is_empty() => self.expressions(entries, path),
             (Shape::Condition, Kind::Map(entries)) if !entries.is_empty() => self.condition(entries, path),
             (Shape::Many, Kind::List(list)) => self.list(list, path),
@@ -544,6 +553,9 @@ pub(crate) fn scalar_value(scalar: &Scalar, shape: &Shape) -> Result<Value, Opti
         | Shape::Columns
         | Shape::Partitions
         | Shape::Steps(_)
+        | Shape::Groups(_)
+        | Shape::Given
+        | Shape::Expect
         | Shape::Expressions
         | Shape::NamedWords(_) => Err(None),
         Shape::Condition if text.is_empty() || is(Class::Number) => Err(None),

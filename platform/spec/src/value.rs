@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 
-use crate::model::PerPartition;
+use crate::model::{Expectation, PerPartition, Step};
 
 /// What [`crate::keys::Shape::PerPartition`] takes.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub(crate) enum Value {
     /// A name, and the word it stands for.
     NamedWords(Vec<(String, String)>),
     Steps(Vec<Fields>),
+    Given(Vec<Step>),
+    Expect(Vec<Expectation>),
     Bad,
 }
 
@@ -175,6 +177,20 @@ impl Fields {
         match self.values.get(key) {
             Some(Value::Steps(steps)) => Some(steps),
             _ => None,
+        }
+    }
+
+    pub(crate) fn given(&self, key: &str) -> Vec<Step> {
+        match self.values.get(key) {
+            Some(Value::Given(steps)) => steps.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(crate) fn expectations(&self, key: &str) -> Vec<Expectation> {
+        match self.values.get(key) {
+            Some(Value::Expect(expectations)) => expectations.clone(),
+            _ => Vec::new(),
         }
     }
 

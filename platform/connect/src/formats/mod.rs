@@ -53,7 +53,7 @@ pub fn columns_of(format: &mut Format, declared: Option<&SchemaRef>) -> Result<S
 }
 
 /// What a deployment calls a type.
-fn words(data_type: &DataType) -> String {
+pub fn words(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8 => "string".into(),
         DataType::Boolean => "boolean".into(),

@@ -249,6 +249,13 @@ broken! {
         "plugin: notify, options: {url: \"https://api.example.com\", tries: 3" => "plugin: by_user, options: {tries: [3]",
         "parquet: {path: data/out}" => "parquet: {path: data/out}, options: {compression: none}",
     ];
+    tests: [
+        "  - name: what comes later is late\n" => "  - nam: a user is counted\n    name: a user is counted\n",
+        "      by_user: [{user: ann, n: 1}]" => "      by_usr: [{user: ann, n: 1}]\n      names: many\n      words: [5, {user: a, user: b}]",
+        "      users: [{user: ann, name: Ann}]" => "      usres: [{user: ann, name: Ann}]\n      posts: {user: a}\n      clicks: [5, [1]]",
+        "      - wait: 10m\n" => "      - wait: soon\n        users: []\n      - users: []\n      - clicks\n      - wait: []\n",
+    ];
+    empty_tests: ["expect: {kept: [], late_rows: 1}" => "expect: {}\n  - {name: b, given: , expect: [a]}\n  - c"];
     no_yaml: ["client: {sasl.password: \"${PASSWORD}\"" => "client: {sasl.password: ${PASSWORD}"];
     everything_at_once: [
         "layout: kappa" => "layout: kapa",

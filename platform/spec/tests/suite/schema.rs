@@ -125,6 +125,9 @@ fn matches(pattern: &str, text: &str) -> bool {
         "^[a-z_][a-z0-9_-]{0,62}$" => {
             text.starts_with(lower) && text.chars().all(|c| lower(c) || c.is_ascii_digit() || c == '-')
         }
+        "^(?!wait$)[a-z_][a-z0-9_]{0,62}$" => {
+            text != "wait" && text.starts_with(lower) && text.chars().all(|c| lower(c) || c.is_ascii_digit())
+        }
         environment if environment.starts_with(r"\$\{") => text.contains("${"),
         other => panic!("the schema has a pattern this test does not know: {other}"),
     }
@@ -141,6 +144,13 @@ fn places(value: &Value, at: &str, into: &mut Vec<String>) {
     for (key, value) in inner {
         places(value, &format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), into);
     }
+}
+
+/// How deep a place is in a test's record or row, if it is in one: 0 is the row itself. Its columns are not the file's to know.
+fn in_row(place: &str) -> Option<usize> {
+    let inner = place.strip_prefix("/tests/")?.split('/').skip(2);
+    let from_name = inner.skip_while(|part| part.parse::<usize>().is_ok());
+    from_name.count().checked_sub(2)
 }
 
 fn golden() -> Value {
@@ -165,14 +175,17 @@ fn both_refuse_unknown_keys_wrong_types_and_missing_keys() {
     for place in &all {
         // A key that nobody knows; the maps that pass keys on take it.
         let mut value = golden();
-        if let Some(map) = value.pointer_mut(place).and_then(Value::as_object_mut) {
+        if let Some(map) = value.pointer_mut(place).and_then(Value::as_object_mut).filter(|_| in_row(place).is_none()) {
             map.insert("Nobody Knows".into(), json!([]));
             assert!(parser_says(&value).is_err() && schema_says(&schema, &value).is_err(), "unknown key in {place}");
             unknown += 1;
         }
-        // Nothing in the file may be a list of lists.
+        // Nothing else in the file may be a list of lists.
         let mut value = golden();
         *value.pointer_mut(place).unwrap() = json!([[]]);
+        if in_row(place).is_some_and(|depth| depth > 0) {
+            continue;
+        }
         assert!(parser_says(&value).is_err() && schema_says(&schema, &value).is_err(), "a list of lists at {place}");
         wrong += 1;
         // Without it.
