@@ -17,7 +17,7 @@ use crate::script::{Kind, Script};
 /// A guest runs on the stack of the thread that called it; threads have two MiB, and the host needs some of it.
 pub const STACK_BYTES_MAX: u64 = 1024 * 1024;
 
-const NOT_GRANTED: &str = "no request was granted: `grants: {http: [\"https://api.example.com\"]}` does";
+const NOT_GRANTED: &str = "no request was granted: write `grants: {http: [\"https://api.example.com\"]}`";
 
 /// How much time a guest has, and by which limit.
 #[derive(Debug, Clone, Copy)]

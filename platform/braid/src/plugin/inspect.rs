@@ -29,9 +29,11 @@ pub fn inspect(path: &Path, given: &Given, output: Output) -> Result<u8, Failure
     };
     match &chosen.code {
         Code::Component { bytes, .. } => {
-            // How long compiling takes is said, so it is done.
-            let compiled = braid_wasm_host::inspect(&chosen.name, bytes, subject::limits(&chosen.code)?, None)
-                .map_err(Failure::runtime)?;
+            // How long compiling takes is said, so it is done; of a script it is that of its interpreter, which says nothing.
+            let cache = subject::cache().filter(|_| chosen.script().is_some());
+            let limits = subject::limits(&chosen.code)?;
+            let compiled = braid_wasm_host::inspect(&chosen.name, bytes, limits, cache.as_deref());
+            let compiled = compiled.map_err(Failure::runtime)?;
             print!("{}", report(&chosen.path, &compiled, chosen.world, described, output)?);
         }
         Code::Script(language) => print!("{}", of_script(&chosen, *language, described, output)?),
