@@ -33,7 +33,9 @@ views:
 pub fn interpreters() {
     static READY: OnceLock<()> = OnceLock::new();
     READY.get_or_init(|| {
-        ["js", "python"].map(interpreter);
+        for language in ["js", "python"] {
+            interpreter(language);
+        }
         let home = tempfile::tempdir().expect("a temporary directory");
         let file = |name: &str, text: &str| std::fs::write(home.path().join(name), text).expect("a fresh file");
         file("deployment.yaml", WARM);

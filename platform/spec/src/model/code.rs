@@ -159,6 +159,37 @@ mod tests {
     use super::*;
 
     #[test]
+    fn limits_that_are_not_named_are_those_of_the_code() {
+        let http =
+            HttpLimits { requests: 0, time: Duration::ZERO, wait: Duration::ZERO, request_bytes: 0, response_bytes: 0 };
+        let written = PluginLimits {
+            memory_bytes: 1,
+            time: Duration::ZERO,
+            output_bytes: 1,
+            stack_bytes: 1,
+            table_elements: 1,
+            log_bytes: 1,
+            module_bytes: 1,
+            compile_time: Duration::ZERO,
+            http,
+        };
+        let of = |named: [bool; 4]| Limits { written, named };
+        assert_eq!(of([false; 4]).of_component(), written);
+        let of_script = PluginLimits {
+            memory_bytes: 256 * MIB,
+            time: SCRIPT_TIME,
+            stack_bytes: SCRIPT_STACK_BYTES,
+            module_bytes: SCRIPT_MODULE_BYTES,
+            ..written
+        };
+        assert_eq!(of([false; 4]).of_script(Language::Python), of_script);
+        let inside = of([false; 4]).of_script_inside(Language::TypeScript);
+        assert_eq!((inside.memory_bytes, inside.module_bytes), (128 * MIB, SCRIPT_INSIDE_MODULE_BYTES));
+        assert_eq!(of([true; 4]).of_script(Language::Python), written);
+        assert_eq!(of([true; 4]).of_script_inside(Language::Python), written);
+    }
+
+    #[test]
     fn a_language_is_how_a_file_ends() {
         let of = |file: &str| Language::of(Path::new(file));
         assert_eq!(of("a/b.ts"), Some(Language::TypeScript));

@@ -206,7 +206,7 @@ fn what_is_no_plugin_is_refused_with_its_place() {
         (Language::Python, "while True: pass", "ran longer than its limit"),
         (Language::Python, "def accumulate(state): pass", "needs `zero` too"),
         (Language::TypeScript, "type A = 1;\nlet a: = 1;", "script.ts:2:8: SyntaxError: Unexpected token"),
-        (Language::TypeScript, "let a: string = null!;\na.b.c;", "script.ts:2:4: TypeError"),
+        (Language::TypeScript, "let a: string = null!;\na.b.c;", "script.ts:2:1: TypeError"),
         (
             Language::TypeScript,
             "import type {A} from 'a';\nimport {B} from 'b';",
