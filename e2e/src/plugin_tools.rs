@@ -313,7 +313,7 @@ fn mistakes_are_said_with_what_to_do() {
     std::fs::create_dir(here.join("full")).expect("a fresh directory");
     std::fs::write(here.join("full/x"), "").expect("a fresh file");
     refused(&asked(&["new", "full"]), 3, &["full is there and not empty", "--to"]);
-    refused(&asked(&["build", "full"]), 3, &["full has no Cargo.toml", "braid plugin new"]);
+    refused(&asked(&["build", "full"]), 3, &["full has no Cargo.toml and no script", "braid plugin new"]);
     refused(&asked(&["test", "full"]), 3, &["full has no component: `braid plugin build full` makes it"]);
     refused(&asked(&["check", &component]), 2, &["--input 'name: type, …'"]);
     refused(&asked(&["check", &component, "--input", "ip: strng"]), 2, &["no type `strng`; did you mean `string`?"]);
@@ -377,17 +377,118 @@ fn new_plugins_in_javascript_meet_the_fixtures_of_those_in_rust() {
 }
 
 #[test]
+fn new_plugins_in_typescript_meet_the_fixtures_of_those_in_rust() {
+    scripts("ts");
+}
+
+#[test]
 fn new_plugins_in_python_meet_the_fixtures_of_those_in_rust() {
     scripts("python");
 }
 
 #[test]
-fn a_script_that_remembers_rows_is_refused_and_is_not_built() {
+fn a_script_that_remembers_rows_is_refused() {
     crate::scripts::interpreters();
     let home = home();
     let script = "let rows = 0;\nexport const output = {id: \"long\", n: \"int\"};\nexport const map = ({id}) => ({id, n: ++rows});\n";
     std::fs::write(home.path().join("wrong.js"), script).expect("a fresh file");
     let checked = plugin(home.path(), &["check", "wrong.js", "--input", "id: long", "--seed", "1", "--cases", "20"]);
     refused(&checked, 1, &["BROKEN  the same bytes again, from a used instance", "| 0  | 1 |", "| 0  | 2 |"]);
-    refused(&plugin(home.path(), &["build", "."]), 2, &["wrong.js is a script: nothing is built"]);
+}
+
+#[test]
+fn a_script_and_its_interpreter_are_one_component() {
+    crate::scripts::interpreters();
+    for (language, name) in [("ts", "TypeScript"), ("python", "Python")] {
+        let home = home();
+        let here = home.path();
+        plugin(here, &["new", "mine", "--lang", language]).ok("new");
+        let built = plugin(here, &["build", "mine"]).ok("build");
+        assert!(built.contains("world     transform\n") && built.contains("component: mine/mine.wasm}"), "{built}");
+        // The script stays what is meant by the directory; the component is what is carried away.
+        assert!(plugin(here, &["inspect", "mine"]).ok("inspect").starts_with("script "), "it is the script");
+        std::fs::create_dir(here.join("away")).expect("a fresh directory");
+        std::fs::rename(here.join("mine/mine.wasm"), here.join("away/mine.wasm")).expect("it was built");
+        std::fs::rename(here.join("mine/fixtures.yaml"), here.join("away/fixtures.yaml")).expect("it was written");
+        // It needs no interpreter. (That of Python is only compiled once for all tests: it is large.)
+        let away = |arguments: &[&str]| match language {
+            "ts" => run(command(here, arguments).env("BRAID_CACHE", here.join("cache"))),
+            _ => plugin(here, arguments),
+        };
+        assert!(away(&["test", "away"]).ok("test").contains("3 passed, 0 failed"));
+        assert_eq!(away(&["check", "away", "--cases", "10", "--seed", "1"]).ok("check").matches("ok      ").count(), 3);
+        let seen = away(&["inspect", "away/mine.wasm", "--output", "json"]).ok("inspect");
+        let seen: Value = serde_json::from_str(&seen).expect("JSON");
+        assert_eq!((&seen["world"], &seen["script"]["language"]), (&"transform".into(), &name.into()));
+        let file = here.join("mine").join(seen["script"]["name"].as_str().expect("a name"));
+        assert_eq!(seen["script"]["text"], std::fs::read_to_string(file).expect("the script"));
+    }
+}
+
+#[test]
+fn an_interpreter_without_a_script_is_no_plugin() {
+    let home = home();
+    let interpreter = crate::scripts::interpreter("js").display().to_string();
+    let said = "it is an interpreter, and has no script inside: `braid plugin build` puts one there";
+    refused(&plugin(home.path(), &["check", &interpreter, "--input", "id: long"]), 1, &[said]);
+}
+
+#[test]
+fn a_script_that_is_none_is_not_built() {
+    crate::scripts::interpreters();
+    let home = home();
+    let here = home.path();
+    std::fs::write(here.join("wrong.ts"), "export function map(row): void {\n  return row.;\n}\n")
+        .expect("a fresh file");
+    refused(&plugin(here, &["build", "wrong.ts"]), 1, &["wrong.ts:2:14: SyntaxError"]);
+    assert!(!here.join("wrong.wasm").exists());
+    std::fs::write(here.join("good.py"), "def map(row):\n    return row\n").expect("a fresh file");
+    refused(&plugin(here, &["build", "good.py", "-o", "good.py"]), 2, &["write `-o FILE.wasm`"]);
+    std::fs::write(here.join("notes.txt"), "").expect("a fresh file");
+    refused(&plugin(here, &["build", "notes.txt"]), 2, &["neither a directory with a Cargo.toml nor a script"]);
+    let bare = |arguments: &[&str]| run(command(here, arguments).env("BRAID_CACHE", here.join("nothing")));
+    refused(&bare(&["build", "good.py"]), 1, &["`plugins/build --interpreter python` makes it"]);
+    refused(
+        &bare(&["test", "wrong.ts"]),
+        1,
+        &["is written in TypeScript", "`plugins/build --interpreter js` makes it"],
+    );
+}
+
+#[test]
+fn a_script_that_is_tried_has_its_values_and_its_log() {
+    crate::scripts::interpreters();
+    let home = home();
+    let here = home.path();
+    let fixtures =
+        "arguments: [string]\nenv: {REGION: eu}\nfixtures:\n- {name: x, calls: [{arguments: [a], answer: a eu}]}\n";
+    std::fs::write(here.join("fixtures.yaml"), fixtures).expect("a file");
+    for (name, script) in [
+        (
+            "region.js",
+            "console.log('here');\nconst REGION = env('REGION');\nexport const output = 'string';\nexport const call = (text) => `${text} ${REGION}`;\n",
+        ),
+        (
+            "region.py",
+            "from braid_guest import env\nprint('here')\nREGION = env('REGION')\noutput = 'string'\ndef call(text):\n    return f'{text} {REGION}'\n",
+        ),
+    ] {
+        std::fs::write(here.join(name), script).expect("a file");
+        assert_eq!(plugin(here, &["test", name]).ok(name), "ok      x\n1 passed, 0 failed\n");
+        plugin(here, &["check", name, "--cases", "10"]).ok(name);
+    }
+}
+
+#[test]
+fn a_new_plugin_in_rust_names_only_what_it_is_built_with() {
+    let home = home();
+    plugin(home.path(), &["new", "lean"]).ok("new");
+    let read = |file: &str| std::fs::read_to_string(home.path().join("lean").join(file)).expect(file);
+    for file in ["Cargo.toml", "sdk/wire/Cargo.toml", "sdk/guest/Cargo.toml"] {
+        let text = read(file);
+        assert!(!["wit-component", "memchr", "componentize"].iter().any(|word| text.contains(word)), "{file}: {text}");
+    }
+    assert!(!read("sdk/wire/src/lib.rs").contains("componentize"));
+    let shown = run(command(home.path(), &["build", "lean"]).env("RUSTFLAGS", "")).ok("build");
+    assert!(shown.contains("world     transform"), "{shown}");
 }

@@ -12,7 +12,7 @@ use braid_engine::{
 use braid_kernel::keyed::KeyedCode;
 use braid_spec::model::{self, Delivery, Deployment, Layout, OnPluginError, PluginCode, SinkKind, TextFiles};
 use braid_spec::{Diagnostics, LoadOptions, SourceMap};
-use braid_wasm_host::{FunctionPlugin, Plugin, PluginError, SinkPlugin};
+use braid_wasm_host::{FunctionPlugin, Plugin, PluginError, SinkPlugin, language_inside};
 
 use crate::cli::{Output, Target, TestTarget};
 use crate::failure::Failure;
@@ -207,11 +207,15 @@ pub fn load_plugin(name: &str, plugin: &model::Plugin) -> Result<Plugin, PluginE
     match &plugin.code {
         PluginCode::Component(file) => {
             let cache = home.as_ref().map(|home| home.join("compiled"));
-            Plugin::load(name, file, plugin.limits, &plugin.grants, cache.as_deref())
+            let limits = match language_inside(file) {
+                Some(language) => plugin.limits.of_script_inside(language),
+                None => plugin.limits.of_component(),
+            };
+            Plugin::load(name, file, limits, &plugin.grants, cache.as_deref())
         }
         PluginCode::Script { file, language } => {
             let home = home.as_deref().unwrap_or(Path::new(""));
-            Plugin::load_script(name, file, *language, plugin.limits, &plugin.grants, home)
+            Plugin::load_script(name, file, *language, plugin.limits.of_script(*language), &plugin.grants, home)
         }
     }
 }

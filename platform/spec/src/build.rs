@@ -243,11 +243,10 @@ impl Builder<'_> {
     }
 
     pub(crate) fn plugin(&mut self, fields: &Fields) -> Plugin {
-        let code = self.plugin_code(fields);
         let limits = fields.fields("limits").cloned().unwrap_or_default();
         Plugin {
-            limits: self.plugin_limits(&fields.path_of("limits"), &limits, &code),
-            code,
+            code: self.plugin_code(fields),
+            limits: self.plugin_limits(&fields.path_of("limits"), &limits),
             grants: self.grants(fields),
             on_error: match fields.text("on_error").as_str() {
                 "fail" => OnPluginError::Fail,

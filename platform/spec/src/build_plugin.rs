@@ -1,27 +1,10 @@
-//! A plugin's code, and what it may use up: a script's limits are those of its language where none are given.
+//! A plugin's code, and what it may use up.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::build::Builder;
-use crate::model::{HttpLimits, Language, PluginCode, PluginLimits};
+use crate::model::{HttpLimits, Language, Limits, PluginCode, PluginLimits};
 use crate::value::Fields;
-
-const MIB: u64 = 1 << 20;
-
-/// Processor time of a script for one call: it is given few rows at once.
-const SCRIPT_TIME: Duration = Duration::from_millis(500);
-/// A script's source.
-const SCRIPT_MODULE_BYTES: u64 = MIB;
-/// An interpreter recurses where a program does.
-const SCRIPT_STACK_BYTES: u64 = MIB;
-
-const fn script_memory_bytes(language: Language) -> u64 {
-    match language {
-        Language::JavaScript => 128 * MIB,
-        Language::Python => 256 * MIB,
-    }
-}
 
 impl Builder<'_> {
     pub(crate) fn plugin_code(&mut self, fields: &Fields) -> PluginCode {
@@ -31,7 +14,8 @@ impl Builder<'_> {
             let language = Language::of(&file).unwrap_or_else(|| {
                 let endings =
                     Language::ALL.map(|language| format!("`.{}` ({})", language.extension(), language.name()));
-                let expected = Some(format!("a file whose name ends in {}", endings.join(" or ")));
+                let [others @ .., last] = &endings;
+                let expected = Some(format!("a file whose name ends in {} or {last}", others.join(", ")));
                 let message = "this is no script in a language that can be run";
                 self.wrong(&fields.path_of("script"), message, expected, None);
                 Language::JavaScript
@@ -54,7 +38,7 @@ impl Builder<'_> {
         resolved
     }
 
-    pub(crate) fn plugin_limits(&self, path: &str, limits: &Fields, code: &PluginCode) -> PluginLimits {
+    pub(crate) fn plugin_limits(&self, path: &str, limits: &Fields) -> Limits {
         let written = PluginLimits {
             memory_bytes: limits.whole("memory"),
             time: limits.duration("time"),
@@ -72,14 +56,7 @@ impl Builder<'_> {
                 response_bytes: limits.whole("http_response"),
             },
         };
-        let PluginCode::Script { language, .. } = code else { return written };
-        let given = |key: &str| self.map.has(&crate::source_map::join(path, key));
-        PluginLimits {
-            memory_bytes: if given("memory") { written.memory_bytes } else { script_memory_bytes(*language) },
-            time: if given("time") { written.time } else { SCRIPT_TIME },
-            stack_bytes: if given("stack") { written.stack_bytes } else { SCRIPT_STACK_BYTES },
-            module_bytes: if given("module") { written.module_bytes } else { SCRIPT_MODULE_BYTES },
-            ..written
-        }
+        let named = ["memory", "time", "stack", "module"];
+        Limits { written, named: named.map(|key| self.map.has(&crate::source_map::join(path, key))) }
     }
 }

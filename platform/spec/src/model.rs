@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 
 mod answers;
+mod code;
 mod formats;
 mod kafka;
 mod tests;
 
 pub use answers::{Delivery, Expression, OutputMode, Role, Sink, SinkKind, TextFiles, View};
+pub use code::{HttpLimits, Language, Limits, PluginCode, PluginLimits};
 pub use formats::{Avro, Csv, Protobuf, Registry, SinkAvro, SinkFormat, SinkRegistry, SubjectName, Text};
 pub use kafka::{End, Kafka, Metadata, PerPartition, Start, Topics};
 pub use tests::{Expectation, Expected, Given, Step, Test, Told};
@@ -324,104 +326,13 @@ pub struct Plugin {
     /// Where it is.
     pub code: PluginCode,
     /// What it may use up.
-    pub limits: PluginLimits,
+    pub limits: Limits,
     /// What it may reach.
     pub grants: Grants,
     /// What happens to a record on which it fails.
     pub on_error: OnPluginError,
     /// What happens where it breaks a law of its world.
     pub laws: OnBrokenLaw,
-}
-
-/// Where a plugin's code is. Files are resolved against the deployment file's folder or the working directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PluginCode {
-    /// A component.
-    Component(PathBuf),
-    /// A text that an interpreter reads.
-    Script { file: PathBuf, language: Language },
-}
-
-/// A language that has an interpreter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    /// `.js`
-    JavaScript,
-    /// `.py`
-    Python,
-}
-
-impl Language {
-    /// Every language.
-    pub const ALL: [Self; 2] = [Self::JavaScript, Self::Python];
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::JavaScript => "JavaScript",
-            Self::Python => "Python",
-        }
-    }
-
-    /// What `plugins/build --interpreter` calls it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::JavaScript => "js",
-            Self::Python => "python",
-        }
-    }
-
-    /// How the names of its files end.
-    pub const fn extension(self) -> &'static str {
-        match self {
-            Self::JavaScript => "js",
-            Self::Python => "py",
-        }
-    }
-
-    /// The language of a file.
-    pub fn of(file: &Path) -> Option<Self> {
-        let extension = file.extension()?.to_str()?;
-        Self::ALL.into_iter().find(|language| language.extension() == extension)
-    }
-}
-
-/// What a plugin may use up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PluginLimits {
-    /// Linear memory, in bytes.
-    pub memory_bytes: u64,
-    /// Time for one batch.
-    pub time: Duration,
-    /// Bytes it may return for one batch.
-    pub output_bytes: u64,
-    /// Stack, in bytes.
-    pub stack_bytes: u64,
-    /// Elements of a table.
-    pub table_elements: u64,
-    /// Bytes of its log in one batch.
-    pub log_bytes: u64,
-    /// The component file's size, in bytes.
-    pub module_bytes: u64,
-    /// Time for compiling it.
-    pub compile_time: Duration,
-    /// For its requests, where it may make some.
-    pub http: HttpLimits,
-}
-
-/// What a plugin's requests may use up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HttpLimits {
-    /// Requests in one epoch.
-    pub requests: u64,
-    /// Time for one.
-    pub time: Duration,
-    /// Time that all of one epoch may wait.
-    pub wait: Duration,
-    /// Bytes of one request's body.
-    pub request_bytes: u64,
-    /// Bytes of one answer's body.
-    pub response_bytes: u64,
 }
 
 /// What a plugin may have beside its rows: nothing, unless it is named.

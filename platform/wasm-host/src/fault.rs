@@ -6,7 +6,7 @@ use braid_spec::model::PluginLimits;
 use braid_wire::{PANIC, PANIC_BYTES_MAX};
 use wasmtime::{Extern, Store, Trap, WasmBacktrace, WasmCoreDump};
 
-use crate::guest::{Data, Failure};
+use crate::guest::{Data, Failure, Limited};
 use crate::limits::thread_time;
 
 /// How much of a guest's own error is kept.
@@ -40,7 +40,10 @@ pub(crate) fn failure(
     let dump = error.downcast_ref::<WasmCoreDump>();
     let frames = backtrace.map(WasmBacktrace::frames).or(dump.map(WasmCoreDump::frames)).unwrap_or_default();
     let what = if store.data().timed_out() {
-        format!("ran longer than its limit of {:?} (`time`)", limits.time)
+        match store.data().limited() {
+            Limited::Time(time) => format!("ran longer than its limit of {time:?} (`time`)"),
+            Limited::CompileTime(time) => format!("was read for longer than its limit of {time:?} (`compile_time`)"),
+        }
     } else if let Some(denied) = store.data().denied() {
         denied.to_owned()
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
@@ -62,7 +65,11 @@ pub(crate) fn failure(
             (true, false) => {
                 format!("gave the host more than its limit of {} bytes at once (`output`)", limits.output_bytes)
             }
-            (false, _) => cause,
+            // An interpreter's own way to it says what to write; this is the way around that.
+            (false, _) => match cause.strip_prefix("unknown import: ").and_then(|rest| rest.split('`').nth(1)) {
+                Some(import) => format!("reached for `{import}`, which was not granted"),
+                None => cause,
+            },
         }
     };
     // What an interpreter's own functions are called says nothing to who wrote a script.

@@ -2,17 +2,25 @@
 
 use braid_spec::model::Grants;
 use braid_wire::{CLOCK, ENV, HTTP, LOG, RANDOM};
+use wasmtime::component::{ComponentType, Lower};
 
 use crate::error::PluginError;
 use crate::guest::World;
 
-/// Something that can be granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Something that can be granted. An interpreter of scripts is told so.
+#[derive(ComponentType, Lower, Debug, Clone, Copy, PartialEq, Eq)]
+#[component(enum)]
+#[repr(u8)]
 pub(crate) enum Grant {
+    #[component(name = "http")]
     Http,
+    #[component(name = "log")]
     Log,
+    #[component(name = "env")]
     Env,
+    #[component(name = "clock")]
     Clock,
+    #[component(name = "random")]
     Random,
 }
 
@@ -60,7 +68,12 @@ impl Grant {
         }
     }
 
-    fn is_granted(self, grants: &Grants) -> bool {
+    /// Whether there is such a thing for a plugin of this world: others of it have another error.
+    pub(crate) fn is_for(self, world: World) -> bool {
+        self != Self::Http || world == World::Sink
+    }
+
+    pub(crate) fn is_granted(self, grants: &Grants) -> bool {
         match self {
             Self::Http => !grants.http.is_empty(),
             Self::Log => grants.log,
@@ -81,8 +94,7 @@ pub(crate) fn granted(
     let plugin = || plugin.to_owned();
     let wanted = imports.iter().map(|import| {
         let grant = Grant::ALL.into_iter().find(|grant| grant.import() == *import);
-        let elsewhere = grant == Some(Grant::Http) && world.is_some_and(|world| world != World::Sink);
-        let possible = grant.filter(|_| !elsewhere);
+        let possible = grant.filter(|grant| world.is_none_or(|world| grant.is_for(world)));
         possible.ok_or_else(|| PluginError::Import { plugin: plugin(), import: (*import).into() })
     });
     let wanted = wanted.collect::<Result<Vec<_>, _>>()?;

@@ -17,13 +17,23 @@ use crate::script::{Kind, Script};
 /// A guest runs on the stack of the thread that called it; threads have two MiB, and the host needs some of it.
 pub const STACK_BYTES_MAX: u64 = 1024 * 1024;
 
-const NOT_GRANTED: &str = "no request was granted";
+const NOT_GRANTED: &str = "no request was granted: write `grants: {http: [\"https://api.example.com\"]}`";
+
+/// How much time a guest has, and by which limit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Limited {
+    /// For a call.
+    Time(Duration),
+    /// To read a script.
+    CompileTime(Duration),
+}
 
 /// What an instance carries.
 pub(crate) struct Data {
     limiter: Limiter,
-    /// The thread's processor time at which the guest is stopped.
+    /// The thread's processor time at which the guest is stopped, and by which limit.
     deadline: Duration,
+    limited: Limited,
     timed_out: bool,
     /// It is an interpreter: what its own functions are called says nothing to who wrote the script.
     is_script: bool,
@@ -46,6 +56,18 @@ impl Data {
     /// Whether it was stopped.
     pub(crate) fn timed_out(&self) -> bool {
         self.timed_out
+    }
+
+    /// From now on it has so much time.
+    pub(crate) fn begin(&mut self, limited: Limited) {
+        let (Limited::Time(time) | Limited::CompileTime(time)) = limited;
+        self.deadline = thread_time() + time;
+        self.limited = limited;
+    }
+
+    /// What its time is bounded by.
+    pub(crate) fn limited(&self) -> Limited {
+        self.limited
     }
 
     /// What it asked for and was not given.
@@ -196,6 +218,7 @@ impl Guest {
         let data = Data {
             limiter: Limiter::new(mould.limits, mould.script.is_some()),
             deadline: began + mould.limits.time,
+            limited: Limited::Time(mould.limits.time),
             timed_out: false,
             is_script: mould.script.is_some(),
             session: mould.outside.clone().map(Session::new),
@@ -210,7 +233,8 @@ impl Guest {
         let started = {
             let _ticking = mould.ticker.tick();
             mould.pre.instantiate(&mut store).and_then(|instance| {
-                let loaded = mould.script.as_ref().map(|script| script.load(&mut store, &instance)).transpose()?;
+                let script = mould.script.as_ref();
+                let loaded = script.map(|script| script.load(&mut store, &instance, mould.limits)).transpose()?;
                 Ok((instance, loaded.transpose()))
             })
         };
@@ -277,7 +301,7 @@ impl Guest {
             let reason = format!("bug: there is no function `{name}`");
             return Err(Failure { reason, spent: Duration::ZERO, broke: true, worn: false });
         };
-        self.store.data_mut().deadline = began + mould.limits.time;
+        self.store.data_mut().begin(Limited::Time(mould.limits.time));
         self.store.set_epoch_deadline(1);
         let outcome = {
             let _ticking = mould.ticker.tick();

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::DataType;
-use braid_spec::model::PluginLimits;
+use braid_spec::model::{Language, PluginLimits};
 use braid_wire::Contract;
 
 use crate::boundary::from_arrow;
 use crate::compile::{compile, digest, engine};
 use crate::error::PluginError;
 use crate::grants::Grant;
+use crate::inside::Inside;
 use crate::plugin::check_header;
 
 /// What a component is.
@@ -28,6 +29,21 @@ pub struct Inspection {
     pub digest: String,
     /// How long compiling it took, if no cache was asked.
     pub compiled_in: Option<Duration>,
+    /// The script that it has inside; which contract it then speaks, the script says that it is given to.
+    pub script: Option<InsideScript>,
+}
+
+/// A script in a component.
+#[derive(Debug, Clone)]
+pub struct InsideScript {
+    /// What it is called in messages.
+    pub name: String,
+    /// What it is written in.
+    pub language: Language,
+    /// Its text.
+    pub text: String,
+    /// SHA-256 of that, in hexadecimal digits.
+    pub digest: String,
 }
 
 impl Inspection {
@@ -59,18 +75,29 @@ pub fn inspect(
     let stack = usize::try_from(limits.stack_bytes).unwrap_or(usize::MAX);
     let engine =
         engine(stack).map_err(|error| PluginError::Limits { plugin: name.into(), reason: error.to_string() })?;
+    let inside = Inside::of(bytes);
+    let interpreter = inside.as_ref().map(Inside::interpreter);
     let began = Instant::now();
-    let component = compile(&engine, name, bytes, limits.stack_bytes, limits.compile_time, cache)?;
+    let bytes_of_code = interpreter.as_deref().unwrap_or(bytes);
+    let component = compile(&engine, name, bytes_of_code, limits.stack_bytes, limits.compile_time, cache)?;
     let compiled_in = cache.is_none().then(|| began.elapsed());
     let component = component.component_type();
     let exports: Vec<String> = component.exports(&engine).map(|(export, _)| export.to_owned()).collect();
+    let script = inside.map(|Inside { source, language, .. }| InsideScript {
+        digest: digest(source.text.as_bytes()),
+        name: source.name,
+        language,
+        text: source.text,
+    });
+    let contract = braid_wire::ALL.into_iter().find(|contract| exports.contains(&contract.to_string()));
     Ok(Inspection {
-        contract: braid_wire::ALL.into_iter().find(|contract| exports.contains(&contract.to_string())),
+        contract: contract.filter(|_| script.is_none()),
         exports,
         imports: component.imports(&engine).map(|(import, _)| import.to_owned()).collect(),
         bytes: bytes.len(),
         digest: digest(bytes),
         compiled_in,
+        script,
     })
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use braid_spec::model::{Grants, Language, OutputMode, PluginLimits};
-use braid_wire::{HTTP, Type};
+use braid_wire::{HTTP, SCRIPT, Type};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, Linker};
 use wasmtime::{Engine, StoreContextMut};
@@ -23,6 +23,7 @@ use crate::grants::{Grant, granted};
 use crate::guest::{Data, Failure, Guest, Mould, STACK_BYTES_MAX, World};
 use crate::host::{self, Host};
 use crate::http::{Outside, Request};
+use crate::inside::Inside;
 use crate::inspect::world;
 use crate::keyed::KeyedPlugin;
 use crate::lift::lift_schema;
@@ -87,12 +88,12 @@ impl Plugin {
         grants: &Grants,
         home: &Path,
     ) -> Result<Self, PluginError> {
-        let source = read(name, path, limits)?;
-        let (mould, digest) = script::mould(name, path, source, language, limits, grants, home)?;
+        let source = script::source(name, path, read(name, path, limits)?)?;
+        let (mould, digest) = script::in_interpreter(name, source, language, limits, grants, home)?;
         Ok(Self::of(name, digest, Arc::new(mould)))
     }
 
-    /// Takes a component's bytes. `cache` as for [`Self::load`].
+    /// Takes a component's bytes; it may have a script inside. `cache` as for [`Self::load`].
     pub fn from_bytes(
         name: &str,
         bytes: &[u8],
@@ -102,10 +103,15 @@ impl Plugin {
     ) -> Result<Self, PluginError> {
         check_size(name, bytes.len() as u64, limits)?;
         check_header(name, bytes)?;
-        let engine = engine_for(name, limits)?;
-        let component = compile(&engine, name, bytes, limits.stack_bytes, limits.compile_time, cache)?;
-        let mould = mould(name, &engine, &component, limits, grants)?;
-        Ok(Self::of(name, identity(bytes, grants), Arc::new(mould)))
+        let mould = match Inside::of(bytes) {
+            Some(inside) => script::with_interpreter(name, &inside, limits, grants, cache)?,
+            None => {
+                let engine = engine_for(name, limits)?;
+                let component = compile(&engine, name, bytes, limits.stack_bytes, limits.compile_time, cache)?;
+                mould(name, &engine, &component, limits, grants)?
+            }
+        };
+        Ok(Self::of(name, with_values(digest(bytes), grants), Arc::new(mould)))
     }
 
     /// The same code, with instances of its own, of which nothing is known yet.
@@ -261,8 +267,8 @@ impl fmt::Debug for Plugin {
     }
 }
 
-fn identity(bytes: &[u8], grants: &Grants) -> String {
-    let code = digest(bytes);
+/// The digest of code and of the values that it was granted.
+pub(crate) fn with_values(code: String, grants: &Grants) -> String {
     match grants.env.is_empty() {
         true => code,
         false => digest(format!("{code} {:?}", grants.env).as_bytes()),
@@ -326,6 +332,10 @@ fn mould(
 ) -> Result<Mould, PluginError> {
     let component_type = component.component_type();
     let exports: Vec<String> = component_type.exports(engine).map(|(export, _)| format!("`{export}`")).collect();
+    if exports.contains(&format!("`{SCRIPT}`")) {
+        let reason = "it is an interpreter, and has no script inside: `braid plugin build` puts one there".into();
+        return Err(PluginError::Script { plugin: name.into(), reason });
+    }
     let found = World::ALL.into_iter().find(|world| exports.contains(&format!("`{}`", world.contract())));
     let imports: Vec<&str> = component_type.imports(engine).map(|(import, _)| import).collect();
     let granted = granted(name, &imports, found, grants)?;

@@ -1,9 +1,11 @@
 // Requests of a sink, to origins that the deployment grants.
 
 import imported from "braid:sink/http@0.1.0";
+import { must } from "./grants.js";
 import { decode, encode } from "./text.js";
 
 const said = (call) => {
+  must("http", "a request");
   try {
     return call();
   } catch (reason) {

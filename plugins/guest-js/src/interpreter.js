@@ -1,9 +1,10 @@
 // A component that is any plugin: the script that it is given says which.
 
-import "./sandbox.js";
+import { open } from "./sandbox.js";
 import { http } from "./http.js";
 import { keyed as keyedOf } from "./keyed.js";
 import { sink } from "./sink.js";
+import { stripped } from "./typescript.js";
 import { aggregate, scalar, transform } from "./worlds.js";
 
 const FUNCTIONS = ["describe", "map", "apply", "call", "zero", "accumulate", "merge", "finish", "onRow", "onTimer",
@@ -40,7 +41,8 @@ function evaluate(source) {
   const imported = IMPORT.exec(source);
   if (imported) {
     const line = source.slice(0, imported.index).split("\n").length;
-    throw `${name}:${line}:1: a script imports nothing: it is one file`;
+    const types = name.endsWith(".ts") ? ", and what it has of another is types: `import type`" : "";
+    throw `${name}:${line}:1: a script imports nothing: it is one file${types}`;
   }
   const plain = source.replace(EXPORT, (found) => found.replace(/\S/g, " "));
   const found = [...FUNCTIONS, ...CONSTANTS].map((each) => `${each}: typeof ${each} === "undefined" ? undefined : ${each}`);
@@ -64,8 +66,11 @@ function kindOf(script) {
 }
 
 export const scripts = {
-  load(called, source) {
+  read: (called, source) => (called.endsWith(".ts") ? stripped(called, source) : source),
+
+  load(called, source, granted) {
     name = called;
+    open(granted);
     globalThis.http = http;
     try {
       const script = evaluate(source);

@@ -76,7 +76,7 @@ pub const SCRIPT: Contract = Contract {
     wit: include_str!("../wit/script/script.wit"),
     package: "braid:script",
     interface: "scripts",
-    versions: &[("0.1.0", 0x8449_baa7_c5b5_02db)],
+    versions: &[("0.1.0", 0x8449_baa7_c5b5_02db), ("0.2.0", 0xbac8_b8d2_81e2_6e7c)],
 };
 
 /// Every contract of a plugin.

@@ -1,4 +1,4 @@
-//! `braid plugin build`: cargo makes a core module, and a component is made of it here.
+//! `braid plugin build`: cargo makes a core module, and a component is made of it here; or a script is put into one.
 
 use std::env;
 use std::ffi::OsString;
@@ -6,32 +6,35 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use braid_spec::model::Language;
 use braid_wasm_host::componentize;
 use serde_json::Value;
 
-use super::subject::{Chosen, Code};
+use super::subject::Code;
 use super::{inspect, read, sdk, subject, write};
 use crate::cli::Output;
 use crate::failure::Failure;
+use crate::prepare::wasm_home;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Between flags, in `CARGO_ENCODED_RUSTFLAGS`.
 const FLAG_SEPARATOR: &str = "\u{1f}";
 
-/// Builds the plugin in a directory.
-pub fn build(directory: &Path, to: Option<&Path>, output: Output) -> Result<u8, Failure> {
+/// Builds the plugin in a directory, or of a script.
+pub fn build(plugin: &Path, to: Option<&Path>, output: Output) -> Result<u8, Failure> {
+    let directory = plugin;
     if !directory.join("Cargo.toml").is_file() {
-        if let Ok(Chosen { path, code: Code::Script(_), .. }) = subject::chosen(directory) {
-            return Err(Failure::Invalid(format!(
-                "error: {} is a script: nothing is built, `braid plugin test {}` tries it",
-                path.display(),
-                directory.display()
-            )));
-        }
-        return Err(Failure::Environment(format!(
-            "{} has no Cargo.toml: `braid plugin new NAME` writes a plugin to begin with",
-            directory.display()
-        )));
+        return match subject::code_file(plugin) {
+            Ok(file) if Language::of(&file).is_some() => of_script(&file, to, output),
+            _ if plugin.is_file() => Err(Failure::Invalid(format!(
+                "error: {} is neither a directory with a Cargo.toml nor a script",
+                plugin.display()
+            ))),
+            _ => Err(Failure::Environment(format!(
+                "{} has no Cargo.toml and no script: `braid plugin new NAME` writes a plugin to begin with",
+                plugin.display()
+            ))),
+        };
     }
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     if Command::new(&cargo).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
@@ -49,13 +52,36 @@ pub fn build(directory: &Path, to: Option<&Path>, output: Output) -> Result<u8, 
     let inspection = braid_wasm_host::inspect(
         &inspect::stem(to),
         &component,
-        subject::default_limits("component: plugin.wasm")?,
+        subject::default_limits()?.of_component(),
         subject::cache().as_deref(),
     )
     .map_err(Failure::runtime)?;
-    print!("{}", inspect::report(to, &inspection, None, output)?);
+    print!("{}", inspect::report(to, &inspection, inspection.world(), None, output)?);
     if output == Output::Table {
-        print!("\n{}", inspect::usage(to, &inspection));
+        print!("\n{}", inspect::usage(to, &inspection, inspection.world()));
+    }
+    Ok(0)
+}
+
+/// A component of a script and its interpreter. A script that is none is refused first.
+fn of_script(file: &Path, to: Option<&Path>, output: Output) -> Result<u8, Failure> {
+    let chosen = subject::chosen(file, None)?;
+    let Code::Script(language) = chosen.code else { return Err(Failure::Runtime("bug: it is no script".into())) };
+    let beside = file.with_extension("wasm");
+    let to = to.unwrap_or(&beside);
+    if Language::of(to).is_some() {
+        return Err(Failure::Invalid(format!("error: {} is a script's name: write `-o FILE.wasm`", to.display())));
+    }
+    let home = wasm_home().unwrap_or_default();
+    let component = braid_wasm_host::component_of(&chosen.name, file, read(file)?, language, &home);
+    let component = component.map_err(Failure::runtime)?;
+    write(to, &component)?;
+    let limits = subject::default_limits()?.of_script_inside(language);
+    let inspection = braid_wasm_host::inspect(&chosen.name, &component, limits, subject::cache().as_deref());
+    let inspection = inspection.map_err(Failure::runtime)?;
+    print!("{}", inspect::report(to, &inspection, chosen.world, None, output)?);
+    if output == Output::Table {
+        print!("\n{}", inspect::usage(to, &inspection, chosen.world));
     }
     Ok(0)
 }

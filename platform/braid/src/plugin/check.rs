@@ -21,7 +21,7 @@ pub struct Effort {
 
 /// Tries the laws of a plugin.
 pub fn check(plugin: &Path, given: &Given, effort: Effort, output: Output) -> Result<u8, Failure> {
-    let chosen = subject::chosen(plugin)?;
+    let chosen = subject::chosen(plugin, given.fixtures.as_deref())?;
     let fixtures = subject::fixtures(&chosen, given.fixtures.as_deref())?.map(|(_, fixtures)| fixtures);
     let Some(input) = subject::input(given, fixtures.as_ref())? else {
         return Err(Failure::Invalid(

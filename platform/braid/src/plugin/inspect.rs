@@ -4,7 +4,7 @@ use std::path::Path;
 
 use arrow::datatypes::Schema;
 use braid_spec::model::Language;
-use braid_wasm_host::{CONTRACTS, Inspection, grant, type_name};
+use braid_wasm_host::{CONTRACTS, InsideScript, Inspection, grant, type_name};
 use serde_json::{Value, json};
 
 use super::subject::{Chosen, Code};
@@ -15,7 +15,7 @@ use crate::screen::grouped;
 
 /// Looks at a component or a script.
 pub fn inspect(path: &Path, given: &Given, output: Output) -> Result<u8, Failure> {
-    let chosen = subject::chosen(path)?;
+    let chosen = subject::chosen(path, given.fixtures.as_deref())?;
     let fixtures = given.fixtures.as_deref().map(|named| subject::fixtures(&chosen, Some(named))).transpose()?;
     let fixtures = fixtures.flatten().map(|(_, fixtures)| fixtures);
     let described = match subject::input(given, fixtures.as_ref())? {
@@ -29,10 +29,12 @@ pub fn inspect(path: &Path, given: &Given, output: Output) -> Result<u8, Failure
     };
     match &chosen.code {
         Code::Component { bytes, .. } => {
-            // How long compiling takes is said, so it is done.
-            let compiled = braid_wasm_host::inspect(&chosen.name, bytes, subject::limits(&chosen.code)?, None)
-                .map_err(Failure::runtime)?;
-            print!("{}", report(&chosen.path, &compiled, described, output)?);
+            // How long compiling takes is said, so it is done; of a script it is that of its interpreter, which says nothing.
+            let cache = subject::cache().filter(|_| chosen.script().is_some());
+            let limits = subject::limits(&chosen.code)?;
+            let compiled = braid_wasm_host::inspect(&chosen.name, bytes, limits, cache.as_deref());
+            let compiled = compiled.map_err(Failure::runtime)?;
+            print!("{}", report(&chosen.path, &compiled, chosen.world, described, output)?);
         }
         Code::Script(language) => print!("{}", of_script(&chosen, *language, described, output)?),
     }
@@ -86,18 +88,19 @@ type Described = (Schema, Schema, Vec<(String, String, Schema)>);
 pub fn report(
     path: &Path,
     inspection: &Inspection,
+    world: Option<&'static str>,
     described: Option<Described>,
     output: Output,
 ) -> Result<String, Failure> {
-    let world = inspection.world().unwrap_or("none that this Braid knows");
     let contract = inspection.contract.map(|contract| contract.to_string());
     if output == Output::Json {
         let imports: Vec<Value> =
             inspection.imports.iter().map(|import| json!({"import": import, "grant": grant(import)})).collect();
         let text = serde_json::to_string_pretty(&json!({
             "component": path.display().to_string(),
-            "world": inspection.world(),
+            "world": world,
             "contract": contract,
+            "script": inspection.script.as_ref().map(script_json),
             "exports": inspection.exports,
             "imports": imports,
             "bytes": inspection.bytes,
@@ -107,16 +110,25 @@ pub fn report(
         }));
         return Ok(text.map_err(Failure::runtime)? + "\n");
     }
-    let mut text = format!("component {}\nworld     {world}", path.display());
+    let known = world.unwrap_or("none that this Braid knows");
+    let mut text = format!("component {}\nworld     {known}", path.display());
     match contract {
         Some(contract) => text.push_str(&format!(" ({contract})\n")),
+        None if inspection.script.is_some() => text.push('\n'),
         None => text.push_str(&format!("; it exports {}; known are {}\n", inspection.exports.join(", "), contracts())),
     }
     text.push_str(&format!("size      {} bytes\nsha256    {}\n", grouped(inspection.bytes as u64), inspection.digest));
     if let Some(time) = inspection.compiled_in {
         text.push_str(&format!("compiled  in {} ms\n", time.as_millis()));
     }
+    if let Some(script) = &inspection.script {
+        let (bytes, digest) = (grouped(script.text.len() as u64), &script.digest);
+        text.push_str(&format!("script    {}, in {}\n", script.name, script.language.name()));
+        text.push_str(&format!("          {bytes} bytes, sha256 {digest}\n"));
+    }
     match inspection.imports.as_slice() {
+        // An interpreter imports all that can be granted; whether its script asks, shows when it runs.
+        _ if inspection.script.is_some() => text.push_str("imports   what it is granted\n"),
         [] => text.push_str("imports   nothing\n"),
         imports => imports.iter().for_each(|import| {
             let needs =
@@ -128,21 +140,27 @@ pub fn report(
     Ok(text)
 }
 
+fn script_json(script: &InsideScript) -> Value {
+    let InsideScript { name, language, text, digest } = script;
+    json!({"name": name, "language": language.name(), "bytes": text.len(), "sha256": digest, "text": text})
+}
+
 /// Every contract that is spoken here.
 pub fn contracts() -> String {
     CONTRACTS.map(|contract| contract.to_string()).join(", ")
 }
 
 /// How a deployment uses it.
-pub fn usage(path: &Path, inspection: &Inspection) -> String {
+pub fn usage(path: &Path, inspection: &Inspection, world: Option<&str>) -> String {
     let name = stem(path);
-    let grants: Vec<String> = inspection.imports.iter().filter_map(|import| grant(import)).collect();
+    let imports = inspection.imports.iter().filter(|_| inspection.script.is_none());
+    let grants: Vec<String> = imports.filter_map(|import| grant(import)).collect();
     let grants = grants.iter().filter_map(|grant| grant.strip_prefix("grants: {")?.strip_suffix('}'));
     let grants = match grants.collect::<Vec<_>>().join(", ") {
         none if none.is_empty() => none,
         some => format!(", grants: {{{some}}}"),
     };
-    let place = match inspection.world() {
+    let place = match world {
         Some("transform") => format!("streams:\n  STREAM: {{from: SOURCE, apply: [{name}]}}\n"),
         Some("stateful") => {
             format!(

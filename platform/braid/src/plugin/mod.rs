@@ -39,6 +39,7 @@ pub enum World {
 pub enum Language {
     Rust,
     Js,
+    Ts,
     Python,
 }
 
@@ -47,6 +48,7 @@ impl Language {
         match self {
             Self::Rust => "Rust",
             Self::Js => "JavaScript",
+            Self::Ts => "TypeScript",
             Self::Python => "Python",
         }
     }
@@ -97,13 +99,13 @@ pub enum Plugin {
         #[arg(long, value_name = "DIRECTORY")]
         to: Option<PathBuf>,
     },
-    /// Make a component of a plugin's sources.
+    /// Make a component of a plugin's sources, or of a script and its interpreter.
     Build {
-        /// Its directory.
+        /// Its directory, or the script.
         #[arg(default_value = ".")]
-        directory: PathBuf,
+        plugin: PathBuf,
         /// Where the component goes; without this, beside the sources.
-        #[arg(long, value_name = "FILE")]
+        #[arg(short = 'o', long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
     /// Say what a component is, what it asks for, and what comes out of it.
@@ -158,7 +160,7 @@ pub fn run(action: Plugin, output: Output) -> Result<u8, Failure> {
         |work: &dyn Fn() -> Result<u8, Failure>| tracing::subscriber::with_default(NoSubscriber::default(), work);
     match action {
         Plugin::New { name, lang, world, to } => new::new(&name, lang, world, to),
-        Plugin::Build { directory, to } => build::build(&directory, to.as_deref(), output),
+        Plugin::Build { plugin, to } => build::build(&plugin, to.as_deref(), output),
         Plugin::Inspect { component, given } => inspect::inspect(&component, &given, output),
         Plugin::Test { plugin, fixtures } => quietly(&|| test::test(&plugin, fixtures.as_deref(), output)),
         Plugin::Check { plugin, given, cases, seed, rows } => {

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 
 /// What a new plugin of a world begins with.
 struct Template {
-    sources: [&'static str; 3],
+    sources: [&'static str; 4],
     /// The same for every language.
     fixtures: &'static str,
     deployment: &'static str,
@@ -19,6 +19,7 @@ macro_rules! template {
             sources: [
                 include_str!(concat!("templates/", $world, ".rs")),
                 include_str!(concat!("templates/", $world, ".js")),
+                include_str!(concat!("templates/", $world, ".ts")),
                 include_str!(concat!("templates/", $world, ".py")),
             ],
             fixtures: include_str!(concat!("templates/", $world, ".yaml")),
@@ -53,7 +54,8 @@ impl Template {
         self.sources[match language {
             Language::Rust => 0,
             Language::Js => 1,
-            Language::Python => 2,
+            Language::Ts => 2,
+            Language::Python => 3,
         }]
     }
 }
@@ -63,7 +65,15 @@ the contracts (`sdk/wire`) and what a plugin is written with (`sdk/guest`). Noth
 `cargo test` runs the same code natively.";
 
 const ABOUT_SCRIPT: &str = "`{{file}}` is the plugin, and nothing is built; `fixtures.yaml` is what it must do. It runs in an interpreter that is
-made once on a machine, and named in the message where it is not there.";
+made once on a machine, and named in the message where it is not there. `braid plugin build {{name}}` puts both into one file, to be carried
+to machines without one.";
+
+const ABOUT_TYPES: &str = "\n\n`braid.d.ts` is what a script has beside TypeScript itself, and `tsconfig.json` what an editor needs; `npx -p typescript tsc` checks the
+types. Braid does not: it takes them out.";
+
+/// What a script in TypeScript has, for editors.
+const DECLARATIONS: &str = include_str!("../../../../plugins/guest-js/braid.d.ts");
+const TSCONFIG: &str = include_str!("templates/tsconfig.json");
 
 /// Writes the directory.
 pub fn new(name: &str, language: Language, world: World, to: Option<PathBuf>) -> Result<u8, Failure> {
@@ -75,6 +85,10 @@ pub fn new(name: &str, language: Language, world: World, to: Option<PathBuf>) ->
     if language == Language::Rust {
         sdk::write(&to, name)?;
         sdk::put(&to.join(".gitignore"), "/target\n")?;
+    }
+    if language == Language::Ts {
+        sdk::put(&to.join("braid.d.ts"), DECLARATIONS)?;
+        sdk::put(&to.join("tsconfig.json"), TSCONFIG)?;
     }
     sdk::put(&to.join(file), template.source(language))?;
     sdk::put(&to.join("fixtures.yaml"), template.fixtures)?;
@@ -89,6 +103,7 @@ fn file(name: &str, language: Language) -> String {
     match language {
         Language::Rust => "src/lib.rs".to_owned(),
         Language::Js => format!("{}.js", stem(name)),
+        Language::Ts => format!("{}.ts", stem(name)),
         Language::Python => format!("{}.py", stem(name)),
     }
 }
@@ -115,10 +130,15 @@ fn readme(name: &str, language: Language, world: World, template: &Template) -> 
         World::Sink => ", grants: {http: [\"https://api.example.com\"]}",
         _ => "",
     };
-    let (file, about) = (file(name, language), if language == Language::Rust { ABOUT_RUST } else { ABOUT_SCRIPT });
+    let file = file(name, language);
+    let about = match language {
+        Language::Rust => ABOUT_RUST.to_owned(),
+        Language::Js | Language::Python => ABOUT_SCRIPT.to_owned(),
+        Language::Ts => format!("{ABOUT_SCRIPT}{ABOUT_TYPES}"),
+    };
     let code = match language {
         Language::Rust => format!("component: {name}/{plugin}.wasm"),
-        Language::Js | Language::Python => format!("script: {name}/{file}"),
+        Language::Js | Language::Ts | Language::Python => format!("script: {name}/{file}"),
     };
     let deployment = format!("plugins:\n  {plugin}: {{{code}{grants}}}\n{}", template.deployment);
     let commands = commands(language).iter().filter(|(command, _)| world != World::Sink || *command != "check");
@@ -126,7 +146,7 @@ fn readme(name: &str, language: Language, world: World, template: &Template) -> 
     include_str!("templates/README.md")
         .replace("{{deployment}}", &deployment)
         .replace("{{commands}}", &commands.collect::<Vec<_>>().join("\n"))
-        .replace("{{about}}", about)
+        .replace("{{about}}", &about)
         .replace("{{language}}", language.name())
         .replace("{{world}}", &world.to_string())
         .replace("{{file}}", &file)

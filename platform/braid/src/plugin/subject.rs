@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use braid_laws::{Adding, Calling, Remembering, Subject};
 use braid_spec::LoadOptions;
 use braid_spec::fixtures::{Fixtures, arguments_of, columns_of};
-use braid_spec::model::{Grants, Language, PluginLimits};
+use braid_spec::model::{Grants, Language, Limits, PluginLimits};
 use braid_wasm_host::{CLOCK, FunctionPlugin, Inspection, LOG, Plugin, RANDOM};
 
 use super::{Given, inspect, read};
@@ -31,18 +31,28 @@ pub enum Code {
     Script(Language),
 }
 
+impl Chosen {
+    /// The language of the script that it is, or has inside.
+    pub fn script(&self) -> Option<Language> {
+        match &self.code {
+            Code::Component { inspection, .. } => inspection.script.as_ref().map(|script| script.language),
+            Code::Script(language) => Some(*language),
+        }
+    }
+}
+
 /// Where compiled code is kept, so that the second command is quick.
 pub fn cache() -> Option<PathBuf> {
     Some(wasm_home()?.join("compiled"))
 }
 
-/// What it asks for, of what needs nobody else; values are those that the fixtures have.
+/// What it asks for, of what needs nobody else; values are those that the fixtures have. A script may ask for all of it.
 pub fn grants(chosen: &Chosen, fixtures: Option<&Fixtures>) -> Grants {
-    let imports: &[String] = match &chosen.code {
-        Code::Component { inspection, .. } => &inspection.imports,
-        Code::Script(_) => &[],
+    let imports: Option<&[String]> = match &chosen.code {
+        Code::Component { inspection, .. } if inspection.script.is_none() => Some(&inspection.imports),
+        _ => None,
     };
-    let asks = |name: &str| imports.iter().any(|import| import == name);
+    let asks = |name: &str| imports.is_none_or(|imports| imports.iter().any(|import| import == name));
     let is_sink = chosen.world == Some("sink");
     Grants {
         log: asks(LOG),
@@ -53,30 +63,53 @@ pub fn grants(chosen: &Chosen, fixtures: Option<&Fixtures>) -> Grants {
     }
 }
 
-/// The plugin that is meant: a file, or the only one in a directory.
-pub fn chosen(plugin: &Path) -> Result<Chosen, Failure> {
-    let path = if plugin.is_dir() { only(plugin)? } else { plugin.to_owned() };
+/// The plugin that is meant: a file, or the only one in a directory. `named` are the fixtures that are, if any.
+pub fn chosen(plugin: &Path, named: Option<&Path>) -> Result<Chosen, Failure> {
+    let path = code_file(plugin)?;
     let name = inspect::stem(&path);
-    if let Some(language) = Language::of(&path) {
-        let mut chosen = Chosen { path, name, code: Code::Script(language), world: None };
-        chosen.world = Some(load(&chosen, &Grants::default())?.world());
-        return Ok(chosen);
+    let code = match Language::of(&path) {
+        Some(language) => Code::Script(language),
+        None => {
+            let bytes = read(&path)?;
+            let limits = default_limits()?.of_component();
+            let inspection = braid_wasm_host::inspect(&name, &bytes, limits, cache().as_deref());
+            Code::Component { bytes, inspection: inspection.map_err(Failure::runtime)? }
+        }
+    };
+    let world = match &code {
+        Code::Component { inspection, .. } if inspection.script.is_none() => inspection.world(),
+        _ => None,
+    };
+    let mut chosen = Chosen { path, name, code, world };
+    if chosen.script().is_some() {
+        chosen.world = Some(world_of_script(&mut chosen, named)?);
     }
-    let bytes = read(&path)?;
-    let limits = default_limits("component: plugin.wasm")?;
-    let inspection = braid_wasm_host::inspect(&name, &bytes, limits, cache().as_deref()).map_err(Failure::runtime)?;
-    Ok(Chosen { path, name, world: inspection.world(), code: Code::Component { bytes, inspection } })
+    Ok(chosen)
 }
 
-/// The component in a directory; where there is none, the script.
-fn only(directory: &Path) -> Result<PathBuf, Failure> {
+/// What a script is, it says when it is loaded; its top level may need what a sink may have, or only others.
+fn world_of_script(chosen: &mut Chosen, named: Option<&Path>) -> Result<&'static str, Failure> {
+    let fixtures = fixtures(chosen, named)?.map(|(_, fixtures)| fixtures);
+    chosen.world = Some("sink");
+    if let Ok(loaded) = load(chosen, &grants(chosen, fixtures.as_ref())) {
+        return Ok(loaded.world());
+    }
+    chosen.world = None;
+    Ok(load(chosen, &grants(chosen, fixtures.as_ref()))?.world())
+}
+
+/// A file, or the only one in a directory: the script, of which a component may have been made; or else the component.
+pub fn code_file(plugin: &Path) -> Result<PathBuf, Failure> {
+    if !plugin.is_dir() {
+        return Ok(plugin.to_owned());
+    }
+    let directory = plugin;
     let entries = std::fs::read_dir(directory)
         .map_err(|error| Failure::Environment(format!("{}: {error}", directory.display())))?;
     let files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    let is_component = |path: &&PathBuf| path.extension().is_some_and(|end| end == "wasm");
-    let mut found: Vec<&PathBuf> = files.iter().filter(is_component).collect();
+    let mut found: Vec<&PathBuf> = files.iter().filter(|path| Language::of(path).is_some()).collect();
     if found.is_empty() {
-        found = files.iter().filter(|path| Language::of(path).is_some()).collect();
+        found = files.iter().filter(|path| path.extension().is_some_and(|end| end == "wasm")).collect();
     }
     found.sort();
     match found.as_slice() {
@@ -117,20 +150,22 @@ pub fn input(given: &Given, fixtures: Option<&Fixtures>) -> Result<Option<Schema
 
 /// The limits of a deployment that says nothing of them.
 pub fn limits(code: &Code) -> Result<PluginLimits, Failure> {
-    match code {
-        Code::Component { .. } => default_limits("component: plugin.wasm"),
-        Code::Script(language) => default_limits(&format!("script: plugin.{}", language.extension())),
-    }
+    let limits = default_limits()?;
+    Ok(match code {
+        Code::Component { inspection, .. } => match &inspection.script {
+            Some(script) => limits.of_script_inside(script.language),
+            None => limits.of_component(),
+        },
+        Code::Script(language) => limits.of_script(*language),
+    })
 }
 
 /// The defaults stand in one place.
-pub fn default_limits(code: &str) -> Result<PluginLimits, Failure> {
-    let text = format!(
-        "{{apiVersion: braid/v1, name: limits, layout: kappa, store: 'memory://', sources: {{s: {{rate: {{}}}}}}, \
-         plugins: {{plugin: {{{code}}}}}, streams: {{t: {{from: s, apply: [plugin]}}}}, views: {{v: {{sql: 'SELECT 1 FROM t'}}}}}}"
-    );
+pub fn default_limits() -> Result<Limits, Failure> {
+    let text = "{apiVersion: braid/v1, name: limits, layout: kappa, store: 'memory://', sources: {s: {rate: {}}}, \
+         plugins: {plugin: {component: plugin.wasm}}, streams: {t: {from: s, apply: [plugin]}}, views: {v: {sql: 'SELECT 1 FROM t'}}}";
     let options = LoadOptions { check_files: false, ..LoadOptions::default() };
-    let loaded = braid_spec::load_text(&text, "limits", Path::new(""), &options);
+    let loaded = braid_spec::load_text(text, "limits", Path::new(""), &options);
     let deployment = loaded.map_err(|mistakes| Failure::Runtime(format!("bug: no limits: {mistakes}")))?.deployment;
     let plugin = deployment.plugins.get("plugin").ok_or_else(|| Failure::Runtime("bug: no limits".into()))?;
     Ok(plugin.limits)

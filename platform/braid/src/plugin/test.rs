@@ -11,7 +11,7 @@ use crate::failure::Failure;
 
 /// Runs a plugin's fixtures.
 pub fn test(plugin: &Path, named: Option<&Path>, output: Output) -> Result<u8, Failure> {
-    let chosen = subject::chosen(plugin)?;
+    let chosen = subject::chosen(plugin, named)?;
     let Some((path, fixtures)) = subject::fixtures(&chosen, named)? else {
         return Err(Failure::Environment(format!(
             "there is no fixtures.yaml beside {}: name one with --fixtures",

@@ -1,4 +1,4 @@
-//! Scripts in JavaScript and Python, by their interpreters, which are built here if they are not there.
+//! Scripts in JavaScript, TypeScript and Python, by their interpreters, which are built here if they are not there.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -27,7 +27,7 @@ pub const LIMITS: PluginLimits = PluginLimits {
 fn home() -> &'static Path {
     static HOME: OnceLock<PathBuf> = OnceLock::new();
     HOME.get_or_init(|| {
-        let built = Language::ALL.map(|language| (language, run_build(&["--interpreter", language.word()])));
+        let built = Language::ALL.map(|language| (language, run_build(&["--interpreter", language.interpreter()])));
         let home = Path::new(&built[0].1).ancestors().nth(2).expect("it is in a directory").to_owned();
         for (language, place) in built {
             assert_eq!(interpreter(language, &home), Path::new(&place), "what `script.rs` lists is what is built from");
@@ -132,7 +132,28 @@ fn crimes_are_contained() {
         ),
         ("new Date();", "import datetime\n        datetime.datetime.now()", ["there is no clock", "a clock"]),
         ("fetch('x');", "open('/etc/passwd')", ["fetch", "cannot be had"]),
-        ("http.post('http://127.0.0.1:9', '');", "import socket", ["no request was granted", "socket"]),
+        ("http.post('http://127.0.0.1:9', '');", "import socket", ["a request needs `grants: {http: ", "socket"]),
+        (
+            "console.log('a');",
+            "print('a')",
+            ["`console.log` needs `grants: {log: true}`", "`print` needs `grants: {log: true}`"],
+        ),
+        (
+            "env('A');",
+            "from braid_guest import env; env('A')",
+            ["`env` needs `grants: {env: {NAME: value}}`", "`env` needs `grants: {env: {NAME: value}}`"],
+        ),
+        ("crypto.randomUUID();", "import uuid; uuid.uuid4()", ["there is no randomness", "there is no randomness"]),
+        (
+            "Date();",
+            "from wit_world.imports import clock; clock.now()",
+            ["there is no clock", "braid:host/clock@0.1.0"],
+        ),
+        (
+            "Math.random.call(null);",
+            "import secrets; secrets.token_bytes()",
+            ["there is no randomness", "there is no randomness"],
+        ),
         ("row.note = 5;", "row['note'] = 5", ["`note` is of type string, and was given 5", "`note` is of type string"]),
         ("row.id = 'a';", "row['id'] = 1 << 63", ["`id` is of type long", "`id` is of type long"]),
         (
@@ -143,12 +164,21 @@ fn crimes_are_contained() {
         ("return [Promise.resolve(row)];", "return [lambda: row]", ["a promise is not a row", "is not a row"]),
         ("row.other = 1;", "row['other'] = 1", ["column `other`", "column `other`"]),
     ];
-    for (javascript, python, reasons) in crimes {
-        let plugins = both(
-            &format!("export function map(row) {{\n  if (row.note === 'evil') {{ {javascript} }}\n  return row;\n}}\n"),
-            &format!("def map(row):\n    if row['note'] == 'evil':\n        {python}\n    return row\n"),
+    for (javascript, python, [by_javascript, by_python]) in crimes {
+        let typed = format!(
+            "export function map(row: any): any {{\n  if (row.note === 'evil') {{ {javascript} }}\n  return row;\n}}\n"
         );
-        for (plugin, reason) in plugins.iter().zip(reasons) {
+        let plugins = [
+            (Language::JavaScript, typed.replace(": any", ""), by_javascript),
+            (Language::TypeScript, typed, by_javascript),
+            (
+                Language::Python,
+                format!("def map(row):\n    if row['note'] == 'evil':\n        {python}\n    return row\n"),
+                by_python,
+            ),
+        ];
+        for (language, source, reason) in plugins {
+            let plugin = load(language, &source, LIMITS).expect("a script");
             let batch = notes(8, &[5]);
             let applied = plugin.applier(&batch.schema()).expect("columns").apply(&batch).expect("a batch");
             assert_eq!(applied.failed.len(), 1, "{javascript}: {:?}", applied.failed);
@@ -175,6 +205,34 @@ fn what_is_no_plugin_is_refused_with_its_place() {
         (Language::Python, "def go(row):\n    return row\n", "none of the functions"),
         (Language::Python, "while True: pass", "ran longer than its limit"),
         (Language::Python, "def accumulate(state): pass", "needs `zero` too"),
+        (Language::TypeScript, "type A = 1;\nlet a: = 1;", "script.ts:2:8: SyntaxError: Unexpected token"),
+        (Language::TypeScript, "let a: string = null!;\na.b.c;", "script.ts:2:1: TypeError"),
+        (
+            Language::TypeScript,
+            "import type {A} from 'a';\nimport {B} from 'b';",
+            "script.ts:2:1: a script imports nothing",
+        ),
+        (Language::TypeScript, "export declare const map: 5;", "none of the functions"),
+        (
+            Language::TypeScript,
+            "let a;\n  enum A {B}",
+            "script.ts:2:3: SyntaxError: an enum is more than a type: write `const",
+        ),
+        (
+            Language::TypeScript,
+            "namespace A { export const b = 1; }",
+            "script.ts:1:1: SyntaxError: a namespace is more than",
+        ),
+        (
+            Language::TypeScript,
+            "class A { constructor(readonly b: 1) {} }",
+            "script.ts:1:23: SyntaxError: a parameter that is",
+        ),
+        (Language::TypeScript, "import a = require('a');", "script.ts:1:1: SyntaxError: `import … = …`"),
+        (Language::TypeScript, "export = 5;", "script.ts:1:1: SyntaxError: `export = …`"),
+        (Language::TypeScript, "const a = <string>b;", "script.ts:1:11: SyntaxError: a type in angle brackets"),
+        (Language::TypeScript, "class A { @b c() {} }", "script.ts:1:11: SyntaxError: decorators are not run"),
+        (Language::TypeScript, "while (true) {}", "ran longer than its limit of 500ms (`time`)"),
     ];
     for (language, source, reason) in refusals {
         let refused = load(language, source, LIMITS).expect_err(source).to_string();
@@ -192,6 +250,34 @@ fn what_is_no_plugin_is_refused_with_its_place() {
     assert!(missing.ends_with("`plugins/build --interpreter python` makes it"), "{missing}");
 }
 
+const SCRIPTS: &str = "braid:script/scripts@0.2.0";
+
+/// What is left of TypeScript: every type is spaces, and what could then be read otherwise is kept apart.
+#[test]
+fn types_become_spaces() {
+    let mut direct = Direct::new(Language::TypeScript, "export const map = (row: any): any => row;");
+    for (typed, left) in [
+        ("let a: number = b as any as string;", "let a         = b                 ;"),
+        ("const a = b\ntype X = {c: 1}\n(d)", "const a = b\n;              \n(d)"),
+        ("a = b as T\n(c)", "a = b;    \n(c)"),
+        ("a = (b as T)\n(c)", "a = (b     )\n(c)"),
+        ("let a: T\n[b].c", "let a;  \n[b].c"),
+        ("return_ = x satisfies T\n`y`", "return_ = x;           \n`y`"),
+        ("class A { a: T\n['b'] = 1; private ['c'] = 2 }", "class A { a;  \n['b'] = 1; ;       ['c'] = 2 }"),
+        ("a = <\nT,\n>(b: T): C<\nT> => b", "a = (\n  \n  b        \n ) => b"),
+        ("for (let a: T of b as U) {}", "for (let a    of b     ) {}"),
+        ("f<T>(a!); new F<T>(); a?.<T>(b!.c![0]);", "f   (a ); new F   (); a?.   (b .c [0]);"),
+        ("function f(this: T, a?: U, ...b: V[]): a is W {}", "function f(         a    , ...b     )         {}"),
+        ("f(a < b, c > d)", "f(a < b, c > d)"),
+        ("const type = 1, as = 2; type\n(as)", "const type = 1, as = 2; type\n(as)"),
+        ("try {} catch (a: unknown) {}", "try {} catch (a         ) {}"),
+        ("let a = 'ü😀' as T, b", "let a = 'ü😀'     , b"),
+    ] {
+        let read = direct.call(SCRIPTS, "read", &[text("a.ts"), text(typed)]);
+        assert_eq!(read, text(left), "{typed}");
+    }
+}
+
 /// An interpreter with a script, called by its contract's names.
 struct Direct(Store<()>, wasmtime::component::Instance);
 
@@ -204,14 +290,19 @@ impl Direct {
             (engine, component)
         });
         let imports = component.component_type();
-        let imports: Vec<&str> = imports.imports(engine).map(|(import, _)| import).collect();
-        assert_eq!(imports, [braid_wire::HTTP], "an interpreter imports requests and nothing else");
+        let mut imports: Vec<&str> = imports.imports(engine).map(|(import, _)| import).collect();
+        let mut all = [braid_wire::HTTP, braid_wire::LOG, braid_wire::ENV, braid_wire::CLOCK, braid_wire::RANDOM];
+        all.sort();
+        imports.sort();
+        assert_eq!(imports, all, "an interpreter imports what can be granted and nothing else");
         let mut linker = Linker::new(engine);
         linker.define_unknown_imports_as_traps(component).expect("imports that can trap");
         let mut store = Store::new(engine, ());
         let instance = linker.instantiate(&mut store, component).expect("an instance");
         let mut direct = Self(store, instance);
-        direct.call("braid:script/scripts@0.1.0", "load", &[text("script"), text(source)]);
+        let name = text(&format!("script.{}", language.extension()));
+        let read = direct.call(SCRIPTS, "read", &[name.clone(), text(source)]);
+        direct.call(SCRIPTS, "load", &[name, read, Val::List(vec![])]);
         direct
     }
 
@@ -268,7 +359,7 @@ fn le<const N: usize>(values: impl IntoIterator<Item = [u8; N]>) -> Vec<u8> {
 
 fn example(language: Language, name: &str) -> String {
     let folder = match language {
-        Language::JavaScript => "guest-js",
+        Language::JavaScript | Language::TypeScript => "guest-js",
         Language::Python => "guest-python",
     };
     let file = support::plugins().join(folder).join("examples").join(format!("{name}.{}", language.extension()));
@@ -335,9 +426,14 @@ fn an_aggregate_by_its_contract() {
 /// What the guides show is what runs.
 #[test]
 fn the_guides_show_the_examples() {
-    for (language, folder) in [(Language::JavaScript, "guest-js"), (Language::Python, "guest-python")] {
+    let all: &[&str] = &["clean", "host_of", "mean", "count", "post"];
+    for (language, folder, names) in [
+        (Language::JavaScript, "guest-js", all),
+        (Language::TypeScript, "guest-js", &["clean", "count"]),
+        (Language::Python, "guest-python", all),
+    ] {
         let guide = std::fs::read_to_string(support::plugins().join(folder).join("README.md")).expect("a guide");
-        for name in ["clean", "host_of", "mean", "count", "post"] {
+        for name in names {
             assert!(guide.contains(&example(language, name)), "{folder}/README.md does not show {name} as it is");
         }
     }
@@ -366,7 +462,7 @@ fn figures() {
         "output = {'host': 'string', 'amount': 'double'}\ndef map(row):\n    if row['amount'] < 10: return None\n    \
          return {'host': row['url'][8:].split('/')[0].lower(), 'amount': row['amount'] * 1.1}\n",
     );
-    for (plugin, language) in scripts.iter().zip(Language::ALL) {
+    for (plugin, language) in scripts.iter().zip([Language::JavaScript, Language::Python]) {
         let mut applier = plugin.applier(&batch.schema()).expect("columns");
         applier.apply(&batch.slice(0, 1)).expect("a batch");
         let began = processor_time();
@@ -376,7 +472,7 @@ fn figures() {
         let columns = load(
             language,
             match language {
-                Language::JavaScript => {
+                Language::JavaScript | Language::TypeScript => {
                     "export const output = {amount: 'double'};\nexport const apply = ({amount}) => \
                      ({amount: amount.map((each) => each * 1.1)});"
                 }
@@ -407,4 +503,8 @@ fn figures() {
         load(language, source, LIMITS).expect("a script");
         println!("{}: {:?} to load, with compiled code in the cache", language.name(), (processor_time() - began));
     }
+    let source = example(Language::TypeScript, "clean");
+    let began = processor_time();
+    load(Language::TypeScript, &source, LIMITS).expect("a script");
+    println!("TypeScript: {:?} to load, with {} bytes whose types go", processor_time() - began, source.len());
 }

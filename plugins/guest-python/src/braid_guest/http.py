@@ -5,8 +5,11 @@ from types import SimpleNamespace
 from componentize_py_types import Err
 from wit_world.imports import http as _http
 
+from .grants import must
+
 
 def _said(call, *given):
+    must("http", "a request")
     try:
         return call(*given)
     except Err as refused:

@@ -1,0 +1,1 @@
+SELECT id, wants, count(*) AS n FROM asked GROUP BY id, wants ORDER BY id

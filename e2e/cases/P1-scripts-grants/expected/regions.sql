@@ -1,0 +1,1 @@
+SELECT language, region, none, host, n FROM regions ORDER BY language

@@ -1,0 +1,2 @@
+import { parse } from "./parse";
+export const map = (row: unknown) => parse(row);

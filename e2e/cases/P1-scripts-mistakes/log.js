@@ -1,0 +1,4 @@
+console.log("here");
+export function map(row) {
+  return row;
+}

@@ -1,0 +1,5 @@
+print("here")
+
+
+def map(row):
+    return row

@@ -1,0 +1,1 @@
+SELECT id, class, longest FROM classes ORDER BY id

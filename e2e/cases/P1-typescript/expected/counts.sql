@@ -1,0 +1,1 @@
+SELECT word, n FROM counts ORDER BY word

@@ -1,0 +1,1 @@
+SELECT reason FROM dead_letters ORDER BY reason

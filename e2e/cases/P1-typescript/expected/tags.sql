@@ -1,0 +1,1 @@
+SELECT host, tag, n FROM tags ORDER BY host, tag
