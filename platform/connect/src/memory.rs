@@ -55,6 +55,9 @@ impl Output for Memory {
     async fn write(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
         let mut epochs = self.table.epochs.write().unwrap_or_else(PoisonError::into_inner);
         let replace = self.replace;
+        if replace && rows.is_empty() {
+            return Ok(());
+        }
         let kept = epochs.iter().filter(|(other, _)| !replace && *other != epoch);
         let count: usize = kept.flat_map(|(_, rows)| rows).chain(rows).map(RecordBatch::num_rows).sum();
         if count > ROWS_MAX {
@@ -103,6 +106,13 @@ mod tests {
             output.write(2, &batch(&[3])).await.unwrap();
             output.write(2, &batch(&[3])).await.unwrap();
             assert_eq!(values(memory.as_ref().unwrap()), expected, "{mode:?}");
+            // An epoch that changed nothing has no batch; one that left nothing has an empty one.
+            output.write(3, &[]).await.unwrap();
+            assert_eq!(values(memory.as_ref().unwrap()), expected, "{mode:?}");
+            if mode == OutputMode::Complete {
+                output.write(3, &batch(&[])).await.unwrap();
+                assert_eq!(values(memory.as_ref().unwrap()), [0; 0]);
+            }
             // What flows is there at once, and what flowed in vain is not.
             for (part, new) in [(0, 7), (1, 8), (0, 4), (1, 5)] {
                 output.flow(3, part, &batch(&[new])).await.unwrap();

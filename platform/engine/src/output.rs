@@ -94,8 +94,8 @@ impl Output {
         self.store.as_ref().map_or(0, Store::len)
     }
 
-    /// Takes one epoch's delta; gives the rows to write, in the view's answer schema. Complete mode gives all rows,
-    /// and none where the epoch changed nothing.
+    /// Takes one epoch's delta; gives the rows to write, in the view's answer schema. Complete mode gives all rows, in one
+    /// batch without rows if there are none, and no batch where the epoch changed nothing.
     pub async fn apply(
         &mut self,
         delta: &[RecordBatch],
@@ -153,5 +153,9 @@ async fn apply(
     if states.num_rows() == 0 {
         return Ok(Vec::new());
     }
-    keyed.upper.run(&aggregation.answer(&states)?).await
+    let mut rows = keyed.upper.run(&aggregation.answer(&states)?).await?;
+    if mode == OutputMode::Complete && rows.is_empty() {
+        rows.push(RecordBatch::new_empty(keyed.upper.schema.clone()));
+    }
+    Ok(rows)
 }

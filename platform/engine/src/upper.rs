@@ -23,7 +23,7 @@ pub struct Upper {
     leaf_schema: SchemaRef,
     session: SessionState,
     /// The answer's columns.
-    schema: SchemaRef,
+    pub schema: SchemaRef,
     /// Whether it orders or limits, and so needs all rows at once.
     pub ordered: bool,
 }

@@ -185,7 +185,7 @@ pub struct Keeper(pub Arc<Kept>);
 impl Output for Keeper {
     async fn write(&mut self, epoch: u64, rows: &[RecordBatch]) -> Result<(), SinkError> {
         let Kept { epochs, differs } = &*self.0;
-        let rows: Vec<RecordBatch> = rows.iter().filter(|batch| batch.num_rows() > 0).cloned().collect();
+        let rows = rows.to_vec();
         let mut epochs = lock(epochs);
         if let Some(before) = epochs.get(&epoch)
             && whole(before) != whole(&rows)
