@@ -146,9 +146,10 @@ const STARTED = Date.now();
 
 export function process(row, sent) {
   console.info("posts", row);
+  const place = env("PLACE");
   const bytes = crypto.getRandomValues(new Uint8Array(5000));
   const body = {
-    place: env("PLACE"), other: env("OTHER"), at: Date.now(), later: new Date().getTime() - STARTED >= 0,
+    place, other: env("OTHER"), at: Date.now(), later: new Date().getTime() - STARTED >= 0,
     dice: Math.random(), uuid: crypto.randomUUID(), zeros: bytes.filter((byte) => byte === 0).length,
   };
   http.post(sent, JSON.stringify(body), {"braid-sink": "js", "braid-epoch": "0"});

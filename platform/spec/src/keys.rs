@@ -475,12 +475,7 @@ static LIMITS: Keys = keys(
         key("stack", SOME_BYTES, Default("512KiB"), "Stack. 1MiB for a script."),
         key("table", WHOLE, Default("100000"), "Elements of a table: functions that can be called by their number."),
         key("log", SOME_BYTES, Default("64KiB"), "Lines of its log in one batch, where `grants` allow some."),
-        key(
-            "module",
-            SOME_BYTES,
-            Default("8MiB"),
-            "The size of its file. 1MiB for a script, 64MiB for a component with one inside.",
-        ),
+        key("module", SOME_BYTES, Default("8MiB"), "Its file's size. 1MiB for a script, 64MiB for one in a component."),
         key("compile_time", SOME_TIME, Default("2m"), "Time for compiling it."),
         key("http_requests", WHOLE, Default("1000"), "Requests in one epoch, where `grants` allow some."),
         key("http_time", SOME_TIME, Default("10s"), "Time for one request, with its answer."),
