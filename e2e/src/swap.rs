@@ -396,6 +396,23 @@ fn plugins_of_every_kind_are_swapped_in_lambda() {
 }
 
 #[test]
+fn states_that_were_kept_may_be_read_otherwise_where_that_is_asked_for() {
+    let bench = Bench::new(POSTED, "kappa");
+    let mut running = bench.river.up();
+    let address = running.address();
+    post(&address, &[(1, "a"), (2, "a")]);
+    let mut posts = (0, 0);
+    let done = while_posting_counted(&address, &mut posts, || {
+        bench.swapped(&address, "total", "sum_negated", &["--states", "any", "--canary-rows", "1"])
+    });
+    assert_eq!(done["states"], "as the new one reads them", "{done}");
+    post(&address, &[(10, "a")]);
+    // What was kept is 3, to which the new one adds -10, and answers with the other sign.
+    same("totals", &rows(&address, "SELECT k, total FROM totals WHERE k = 'a'"), texts(&["a,7"]));
+    assert_eq!(running.stop().code(), Some(TERMINATED));
+}
+
+#[test]
 fn a_component_is_swapped_for_a_script_and_back() {
     crate::scripts::interpreters();
     let bench = Bench::new(POSTED, "lambda");
