@@ -30,6 +30,15 @@ fn of(view: &str, more: &str, tests: &str) -> Ended {
     ended
 }
 
+/// The stream `s` of rows that pass through an evil plugin.
+fn through(crime: &str) -> String {
+    let component = crimes().join(format!("{crime}.wasm"));
+    format!(
+        "plugins: {{p: {{component: {}, limits: {{time: 10s}}}}}}\nstreams: {{s: {{from: rows, apply: [p]}}}}\n",
+        component.display()
+    )
+}
+
 /// What is said, but for how long it took.
 fn without_times(said: &str) -> String {
     let lines = said.lines().map(|line| match line.rsplit_once(" runs, ") {
@@ -145,11 +154,7 @@ FAILED  late (tried.yaml:15, 14 runs)
 /// A plugin that sees how rows come together is what a law forbids, and what a cut shows.
 #[test]
 fn a_plugin_that_sees_batches_is_found_by_a_cut() {
-    let component = crimes().join("sees_batches.wasm");
-    let plugin = format!(
-        "plugins: {{p: {{component: {}, limits: {{time: 10s}}}}}}\nstreams: {{s: {{from: rows, apply: [p]}}}}\n",
-        component.display()
-    );
+    let plugin = through("sees_batches");
     let tests = "  - name: together\n    given: {rows: [{n: 1}, {n: 2}]}\n    expect: {v: [{n: 1, together: 2}, {n: 2, together: 2}]}\n";
     said(
         &of("SELECT n, together FROM s", &plugin, tests),
@@ -173,11 +178,7 @@ FAILED  together (tried.yaml:15, 6 runs)
 /// A plugin that remembers what it should not is the same until it is started anew.
 #[test]
 fn a_plugin_that_remembers_calls_is_found_by_a_crash() {
-    let component = crimes().join("counts_calls.wasm");
-    let plugin = format!(
-        "plugins: {{p: {{component: {}, limits: {{time: 10s}}}}}}\nstreams: {{s: {{from: rows, apply: [p]}}}}\n",
-        component.display()
-    );
+    let plugin = through("counts_calls");
     let tests = "  - name: calls\n    given: [{rows: [{n: 1}]}, {rows: [{n: 2}]}]\n    expect: {v: [{n: 1, call: 0}, {n: 2, call: 1}]}\n";
     said(&of("SELECT n, call FROM s", &plugin, tests), 1,
         "\

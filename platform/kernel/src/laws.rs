@@ -315,20 +315,31 @@ async fn run(rows: &[(String, i64)], events: &[Event], first: BaseBy, swap: bool
         }
         // What readers see is never ahead of, behind, or beside a prefix of the rows.
         let manifest = load(&*world.store).await.unwrap();
-        let seen = manifest.sources.get("in").and_then(|state| state.offsets.get("0")).copied().unwrap_or(0);
-        let [total, _, firsts] = oracle(&rows[..seen as usize]);
+        let [total, _, firsts] = oracle(&rows[..taken(&manifest)]);
         assert_eq!(sums(&world.answer(&manifest, SUMS).await), total);
         assert_eq!(world.answer(&manifest, FIRSTS).await, firsts);
     }
     process = world.start(by, rows, epoch).await;
-    while process.speed.step().await.unwrap() != Step::Idle {}
-    process.base.write(by).await.unwrap();
-    let manifest = load(&*world.store).await.unwrap();
-    assert_eq!(manifest, *process.speed.ledger.lock().await.manifest());
-    // A base that was merged by parts of the keys has them one after the other.
-    let mut sums = world.answer(&manifest, SUMS).await;
-    sums.sort();
-    [sums, world.answer(&manifest, ROWS).await, world.answer(&manifest, FIRSTS).await]
+    world.rest(&mut process, by).await
+}
+
+impl World {
+    /// Runs everything that is left, and returns the tables' answers.
+    pub(super) async fn rest(&self, process: &mut Process, by: BaseBy) -> Answers {
+        while process.speed.step().await.unwrap() != Step::Idle {}
+        process.base.write(by).await.unwrap();
+        let manifest = load(&*self.store).await.unwrap();
+        assert_eq!(manifest, *process.speed.ledger.lock().await.manifest());
+        // A base that was merged by parts of the keys has them one after the other.
+        let mut sums = self.answer(&manifest, SUMS).await;
+        sums.sort();
+        [sums, self.answer(&manifest, ROWS).await, self.answer(&manifest, FIRSTS).await]
+    }
+}
+
+/// How many rows a manifest has.
+pub(super) fn taken(manifest: &Manifest) -> usize {
+    manifest.sources.get("in").and_then(|state| state.offsets.get("0")).copied().unwrap_or(0) as usize
 }
 
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use tokio::sync::watch;
 
 use crate::error::SinkError;
-use crate::laws::{Answers, FIRSTS, Process, ROWS, SUMS, World, batch, block_on, oracle, sums, unbatch};
+use crate::laws::{Answers, FIRSTS, Process, ROWS, SUMS, World, batch, block_on, oracle, sums, taken, unbatch};
 use crate::ledger::load;
 use crate::manifest::BaseBy;
 use crate::memory::{Fault, MemorySource};
@@ -178,21 +178,13 @@ async fn run(rows: &[Row], events: &[Event], slice: Option<usize>, swap: bool) -
             process = start(&mut world, by, rows, slice, &written).await;
         }
         let manifest = load(&*world.store).await.unwrap();
-        let seen = manifest.sources.get("in").and_then(|state| state.offsets.get("0")).copied().unwrap_or(0);
-        let [total, _, firsts] = oracle(&rows[..seen as usize]);
+        let [total, _, firsts] = oracle(&rows[..taken(&manifest)]);
         assert_eq!(sums(&world.answer(&manifest, SUMS).await), total);
         assert_eq!(world.answer(&manifest, FIRSTS).await, firsts);
     }
     written.lock().unwrap().fails = None;
     process = start(&mut world, by, rows, slice, &written).await;
-    while process.speed.step().await.unwrap() != Step::Idle {}
-    process.base.write(by).await.unwrap();
-    let manifest = load(&*world.store).await.unwrap();
-    let answers = [
-        sums(&world.answer(&manifest, SUMS).await),
-        world.answer(&manifest, ROWS).await,
-        world.answer(&manifest, FIRSTS).await,
-    ];
+    let answers = world.rest(&mut process, by).await;
     drop(process);
     let written = std::mem::take(&mut *written.lock().unwrap());
     (answers, written)

@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 
-use crate::laws::{Answers, FIRSTS, Process, ROWS, SUMS, World, block_on, definitions, oracle, sums};
+use crate::laws::{Answers, FIRSTS, Process, SUMS, World, block_on, definitions, oracle, sums, taken};
 use crate::ledger::load;
-use crate::manifest::{BaseBy, Manifest, Swap, Swapped};
+use crate::manifest::{BaseBy, Swap, Swapped};
 use crate::memory::Fault;
-use crate::speed::Step;
 use crate::traits::Clock;
 
 #[derive(Debug, Clone)]
@@ -50,10 +49,6 @@ type Parts = Vec<(usize, i64)>;
 fn made(rows: &[(String, i64)], parts: &Parts) -> Vec<(String, i64)> {
     let more = |row: usize| parts.iter().rev().find(|(from, _)| *from <= row).map_or(0, |(_, more)| *more);
     rows.iter().enumerate().map(|(row, (key, n))| (key.clone(), n + more(row))).collect()
-}
-
-fn taken(manifest: &Manifest) -> usize {
-    manifest.sources.get("in").and_then(|state| state.offsets.get("0")).copied().unwrap_or(0) as usize
 }
 
 /// Runs the events, then everything that is left: what the tables answer, and what they should.
@@ -102,13 +97,7 @@ async fn run(rows: &[(String, i64)], events: &[Event], mut by: BaseBy, layouts: 
         assert_eq!(world.answer(&manifest, FIRSTS).await, firsts);
     }
     process = world.start(by, rows, epoch).await;
-    while process.speed.step().await.unwrap() != Step::Idle {}
-    process.base.write(by).await.unwrap();
-    let manifest = load(&*world.store).await.unwrap();
-    let mut totals = world.answer(&manifest, SUMS).await;
-    totals.sort();
-    let found = [totals, world.answer(&manifest, ROWS).await, world.answer(&manifest, FIRSTS).await];
-    (found, oracle(&made(rows, &parts)))
+    (world.rest(&mut process, by).await, oracle(&made(rows, &parts)))
 }
 
 proptest! {
